@@ -1,0 +1,59 @@
+# pg_kafka: what a newcomer and CI call. Each target is a script in scripts/ that can be read and run on its own.
+#
+#   make run         build, install, start a private cluster in .cluster/ and show produce, consume and SQL on real data
+#   make stop        stop that cluster
+#   make test        unit tests, the storage contract on PostgreSQL, end-to-end tests against pg_kafka
+#   make test-kafka  the same end-to-end tests against Apache Kafka; Kafka's tools and old clients on both
+#   make fuzz        fuzz what reads bytes from the network, FUZZ_SECONDS in all (default 20 for each target)
+#   make soak        mixed clients and faults for SOAK_SECONDS (default 600): nothing lost, nothing grows
+#   make lint        format, clippy, rustdoc, unsafe code, shell scripts, type check for PostgreSQL 16 to 18
+#   make bench       measurements beside Apache Kafka
+#   make setup       install what is missing (apt), which the targets above do by themselves
+#   make clean       remove what was built, the private cluster included
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := run
+
+# Ports of the private cluster: make run KAFKA_PORT=19092 PG_PORT=15433
+KAFKA_PORT ?= 9092
+PG_PORT ?= 15432
+export KAFKA_PORT PG_PORT
+
+.PHONY: run stop test test-kafka fuzz soak lint bench setup clean
+
+run:
+	@scripts/run.sh
+
+stop:
+	@scripts/run.sh stop
+
+test:
+	@scripts/setup.sh build
+	@scripts/test.sh
+
+test-kafka:
+	@scripts/setup.sh build java
+	@scripts/test-kafka.sh
+
+fuzz:
+	@scripts/setup.sh build
+	@scripts/fuzz.sh
+
+soak:
+	@scripts/setup.sh build
+	@scripts/soak.sh
+
+lint:
+	@scripts/setup.sh build lint
+	@scripts/lint.sh
+
+bench:
+	@scripts/setup.sh build java
+	@scripts/bench.sh
+
+setup:
+	@scripts/setup.sh build demo lint java
+
+clean: stop
+	cargo clean
+	rm -rf .cluster

@@ -1,0 +1,172 @@
+//! Load for a Kafka broker, and measurements beside Apache Kafka. `load help` tells how to call it.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use benches::args::Args;
+use benches::error::Error;
+use benches::payload::Kind;
+use benches::target::Target;
+use benches::{compare, fetch, latency, produce, storage};
+use postgres::{Client, NoTls};
+
+const USAGE: &str = "\
+usage: load COMMAND [--flag value ...]
+
+produce   send records to assigned partitions, open loop
+            --topic bench  --partitions 3  --records 100000  --size 1024 (bytes of a value)  --payload random|json
+            --codec none|gzip|snappy|lz4|zstd  --acks all|1|0  --batch 16384 (bytes)  --linger 5 (ms)  --rate (records/s; default: all it can)
+            --fresh yes|no (make the topic anew)
+fetch     read assigned partitions from their beginning
+            --topic bench  --partitions 3  --records 100000  --partition-bytes 1048576
+latency   one record at a time, beside a bare INSERT      --topic bench-latency  --size 100  --records 2000  [--postgres DSN]
+storage   heap bytes per payload byte, pages against pages used      --postgres DSN  --groups 10000
+compare   every scenario on two brokers in turn, as a table
+            --ours host:port  --ours-pid PID  --theirs host:port  --theirs-pid PID  --rounds 3  --scale 1.0  --only (part of a name)
+
+all but compare: --broker localhost:9092  --pid (the broker's first process, for CPU seconds: of the postmaster, or of the JVM)";
+
+fn main() -> ExitCode {
+    let mut words = std::env::args().skip(1);
+    let command = words.next().unwrap_or_default();
+    match run(&command, words.collect()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("load: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: &str, words: Vec<String>) -> Result<(), Error> {
+    match command {
+        "produce" => produce(words),
+        "fetch" => fetch(words),
+        "latency" => latency(words),
+        "storage" => storage(words),
+        "compare" => compare(words),
+        "help" | "--help" | "-h" => {
+            println!("{USAGE}");
+            Ok(())
+        }
+        _ => Err(Error::Usage(USAGE.to_owned())),
+    }
+}
+
+fn produce(words: Vec<String>) -> Result<(), Error> {
+    let args = Args::parse(
+        words,
+        &[
+            "broker",
+            "pid",
+            "topic",
+            "partitions",
+            "records",
+            "size",
+            "payload",
+            "codec",
+            "acks",
+            "batch",
+            "linger",
+            "rate",
+            "fresh",
+        ],
+    )?;
+    let target = target(&args)?;
+    let load = produce::Load {
+        topic: args.get_or("topic", "bench".to_owned())?,
+        partitions: args.get_or("partitions", 3)?,
+        records: args.get_or("records", 100_000)?,
+        record_bytes: args.get_or("size", 1024)?,
+        payload: match args.get_or("payload", "random".to_owned())?.as_str() {
+            "random" => Kind::Random,
+            "json" => Kind::Json,
+            other => return Err(Error::Usage(format!("--payload {other}: random or json"))),
+        },
+        codec: args.get_or("codec", "none".to_owned())?,
+        acks: args.get_or("acks", "all".to_owned())?,
+        batch_bytes: args.get_or("batch", 16 * 1024)?,
+        linger: Duration::from_millis(args.get_or("linger", 5)?),
+        rate: args.get("rate")?,
+    };
+    if args.get_or("fresh", "yes".to_owned())? == "yes" {
+        target.fresh_topic(&load.topic, load.partitions)?;
+    }
+    println!("produce: {}", produce::run(&target, &load)?);
+    Ok(())
+}
+
+fn fetch(words: Vec<String>) -> Result<(), Error> {
+    let args = Args::parse(words, &["broker", "pid", "topic", "partitions", "records", "partition-bytes"])?;
+    let load = fetch::Load {
+        topic: args.get_or("topic", "bench".to_owned())?,
+        partitions: args.get_or("partitions", 3)?,
+        records: args.get_or("records", 100_000)?,
+        partition_bytes: args.get_or("partition-bytes", 1024 * 1024)?,
+    };
+    println!("fetch: {}", fetch::run(&target(&args)?, &load)?);
+    Ok(())
+}
+
+fn latency(words: Vec<String>) -> Result<(), Error> {
+    let args = Args::parse(words, &["broker", "pid", "topic", "size", "records", "postgres"])?;
+    let target = target(&args)?;
+    let topic: String = args.get_or("topic", "bench-latency".to_owned())?;
+    let mut postgres = args
+        .get::<String>("postgres")?
+        .map(|dsn| Client::connect(&dsn, NoTls))
+        .transpose()?;
+    target.fresh_topic(&topic, 1)?;
+    let outcome = latency::run(
+        &target,
+        &topic,
+        args.get_or("size", 100)?,
+        args.get_or("records", 2000)?,
+        postgres.as_mut(),
+    )?;
+    println!("latency: {outcome}");
+    target.delete_topic(&topic)
+}
+
+fn storage(words: Vec<String>) -> Result<(), Error> {
+    let args = Args::parse(words, &["broker", "pid", "postgres", "groups"])?;
+    let target = target(&args)?;
+    let dsn: String = args
+        .get("postgres")?
+        .ok_or_else(|| Error::Usage("--postgres is needed".to_owned()))?;
+    let mut postgres = Client::connect(&dsn, NoTls)?;
+    println!("batches of 16 KiB: {}", storage::large_batches(&target, &mut postgres)?);
+    let groups = args.get_or("groups", 10_000)?;
+    println!(
+        "{groups} small groups: {}",
+        storage::small_groups(&target, &mut postgres, groups)?
+    );
+    Ok(())
+}
+
+fn compare(words: Vec<String>) -> Result<(), Error> {
+    let args = Args::parse(
+        words,
+        &["ours", "ours-pid", "theirs", "theirs-pid", "rounds", "scale", "only"],
+    )?;
+    let broker = |name: &str, flag: &str, pid: &str| -> Result<Target, Error> {
+        let brokers = args.get(flag)?.ok_or_else(|| Error::Usage(format!("--{flag} is needed")))?;
+        Ok(Target {
+            name: name.to_owned(),
+            brokers,
+            pid: args.get(pid)?,
+        })
+    };
+    let ours = broker("pg_kafka", "ours", "ours-pid")?;
+    let theirs = broker("Apache Kafka", "theirs", "theirs-pid")?;
+    let only: String = args.get_or("only", String::new())?;
+    compare::run(&ours, &theirs, args.get_or("rounds", 3)?, args.get_or("scale", 1.0)?, &only)
+}
+
+fn target(args: &Args) -> Result<Target, Error> {
+    Ok(Target {
+        name: "broker".to_owned(),
+        brokers: args.get_or("broker", "localhost:9092".to_owned())?,
+        pid: args.get("pid")?,
+    })
+}

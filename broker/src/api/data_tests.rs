@@ -1,0 +1,351 @@
+//! Produce and Fetch together, over a database thread on the model.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use kafka_protocol::messages::fetch_request::{FetchPartition, FetchRequest, FetchTopic};
+use kafka_protocol::messages::fetch_response::PartitionData;
+use kafka_protocol::messages::produce_request::{PartitionProduceData, ProduceRequest, TopicProduceData};
+use kafka_protocol::messages::produce_response::PartitionProduceResponse;
+use kafka_protocol::messages::{TopicName, TransactionalId};
+use kafka_protocol::protocol::StrBytes;
+use kafka_protocol::ResponseError;
+use uuid::Uuid;
+
+use super::encoding::assert_encodes;
+use super::fixture::TestBroker;
+use super::table::ApiKey;
+use super::{fetch, produce};
+use crate::net::Charge;
+use crate::settings::Settings;
+use crate::storage::model::ModelDatabase;
+use crate::wire::batch_builder::{BatchBuilder, BatchFacts};
+
+struct Bench {
+    broker: TestBroker,
+}
+
+impl Bench {
+    fn start(database: &ModelDatabase) -> Self {
+        Bench {
+            broker: TestBroker::on(database, Settings::default()),
+        }
+    }
+
+    async fn create(&self, name: &str) {
+        self.broker.create_topic(name, 2, &[]).await;
+    }
+
+    async fn produce_with(&self, version: i16, acks: i16, topic: &str, records: Bytes) -> produce::Outcome {
+        self.produce_in(None, version, acks, topic, records).await
+    }
+
+    async fn produce_in(
+        &self,
+        transaction: Option<&str>,
+        version: i16,
+        acks: i16,
+        topic: &str,
+        records: Bytes,
+    ) -> produce::Outcome {
+        let transaction = transaction.map(|id| TransactionalId(StrBytes::from_string(id.to_owned())));
+        let partition = PartitionProduceData::default().with_index(0).with_records(Some(records));
+        let data = TopicProduceData::default()
+            .with_name(name(topic))
+            .with_partition_data(vec![partition]);
+        let body = ProduceRequest::default()
+            .with_acks(acks)
+            .with_timeout_ms(30_000)
+            .with_topic_data(vec![data])
+            .with_transactional_id(transaction);
+        produce::start(&self.broker.context, &self.broker.request(version), body, 0, Charge::none())
+            .finish()
+            .await
+    }
+
+    async fn produce(&self, topic: &str, records: Bytes) -> PartitionProduceResponse {
+        match self.produce_with(9, -1, topic, records).await {
+            produce::Outcome::Response(response) => {
+                for version in ApiKey::Produce.api().served.iter() {
+                    assert_encodes(ApiKey::Produce, version, &response_for(version, &response));
+                }
+                response.responses[0].partition_responses[0].clone()
+            }
+            _ => panic!("no response"),
+        }
+    }
+
+    async fn fetch(&self, topic: &str, offset: i64, change: impl FnOnce(FetchRequest) -> FetchRequest) -> PartitionData {
+        let partition = FetchPartition::default()
+            .with_partition(0)
+            .with_current_leader_epoch(-1)
+            .with_fetch_offset(offset)
+            .with_partition_max_bytes(1 << 20);
+        let topics = vec![FetchTopic::default().with_topic(name(topic)).with_partitions(vec![partition])];
+        let body = FetchRequest::default()
+            .with_max_bytes(1 << 20)
+            .with_min_bytes(1)
+            .with_topics(topics);
+        let (response, _charge) = fetch::handle(&self.broker.context, &self.broker.request(12), change(body)).await;
+        response.responses[0].partitions[0].clone()
+    }
+}
+
+fn response_for(version: i16, response: &kafka_protocol::messages::ProduceResponse) -> kafka_protocol::messages::ProduceResponse {
+    let mut response = response.clone();
+    if version >= 13 {
+        response.responses[0].name = TopicName::default();
+    }
+    response
+}
+
+fn name(topic: &str) -> TopicName {
+    TopicName(StrBytes::from_string(topic.to_owned()))
+}
+
+fn batch(values: &[&str], facts: BatchFacts) -> Bytes {
+    let mut builder = BatchBuilder::new(facts);
+    for value in values {
+        builder.push(now_ms(), None, Some(value.as_bytes()), []).unwrap();
+    }
+    builder.build().unwrap()
+}
+
+fn now_ms() -> i64 {
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap()
+        .as_millis() as i64
+}
+
+fn plain(values: &[&str]) -> Bytes {
+    batch(values, BatchFacts::default())
+}
+
+fn offset_of(records: &Bytes) -> i64 {
+    i64::from_be_bytes(records[..8].try_into().unwrap())
+}
+
+#[tokio::test]
+async fn what_is_produced_is_fetched_from_memory_and_from_storage() {
+    let database = ModelDatabase::default();
+    let mut bench = Bench::start(&database);
+    bench.create("a").await;
+    let (first, second) = (plain(&["x", "y"]), plain(&["z"]));
+    assert_eq!(bench.produce("a", first.clone()).await.base_offset, 0);
+    assert_eq!(bench.produce("a", second.clone()).await.base_offset, 2);
+    for _ in ["from the cache", "after a restart, from storage"] {
+        let answer = bench.fetch("a", 1, |body| body).await;
+        assert_eq!((answer.error_code, answer.high_watermark, answer.log_start_offset), (0, 3, 0));
+        let records = answer.records.unwrap();
+        assert_eq!(offset_of(&records), 0, "from the batch that holds the offset");
+        let (head, tail) = records.split_at(first.len());
+        assert_eq!(
+            (&head[16..], &tail[16..]),
+            (&first[16..], &second[16..]),
+            "stored as sent, but for the prefix"
+        );
+        assert_eq!(offset_of(&records.slice(first.len()..)), 2);
+        drop(bench);
+        bench = Bench::start(&database);
+    }
+}
+
+#[tokio::test]
+async fn a_fetch_waits_for_enough_bytes_and_is_woken_by_a_produce() {
+    let bench = Bench::start(&ModelDatabase::default());
+    bench.create("a").await;
+    let waiting = bench.fetch("a", 0, |body| body.with_max_wait_ms(60_000).with_min_bytes(100));
+    let producing = async {
+        bench.produce("a", plain(&["x"])).await;
+        bench.produce("a", plain(&["y"])).await;
+    };
+    let (answer, ()) = tokio::join!(waiting, producing);
+    assert_eq!(answer.records.unwrap().len(), 2 * plain(&["x"]).len());
+}
+
+#[tokio::test]
+async fn an_empty_partition_answers_after_the_wait() {
+    let bench = Bench::start(&ModelDatabase::default());
+    bench.create("a").await;
+    let answer = bench.fetch("a", 0, |body| body.with_max_wait_ms(20)).await;
+    assert_eq!((answer.error_code, answer.records.unwrap().len()), (0, 0));
+}
+
+#[tokio::test]
+async fn a_deleted_topic_ends_a_waiting_fetch() {
+    let bench = Bench::start(&ModelDatabase::default());
+    bench.create("a").await;
+    let id = bench.broker.context.catalog.topics().by_name("a").unwrap().id;
+    let waiting = bench.fetch("a", 0, |body| body.with_max_wait_ms(60_000));
+    let deleting = bench
+        .broker
+        .context
+        .storage
+        .delete_topic(id, Instant::now() + Duration::from_secs(10));
+    let (answer, deleted) = tokio::join!(waiting, deleting);
+    deleted.unwrap();
+    assert_eq!(answer.error_code, ResponseError::UnknownTopicOrPartition.code());
+}
+
+#[tokio::test]
+async fn the_first_batch_goes_out_whatever_its_size_and_the_next_only_if_it_fits() {
+    let bench = Bench::start(&ModelDatabase::default());
+    bench.create("a").await;
+    let size = plain(&["xxxxxxxxxx"]).len();
+    for _ in 0..3 {
+        bench.produce("a", plain(&["xxxxxxxxxx"])).await;
+    }
+    for (max_bytes, batches) in [(1, 1), (size as i32, 1), (2 * size as i32, 2), (2 * size as i32 + 1, 2)] {
+        let answer = bench.fetch("a", 0, |body| body.with_max_bytes(max_bytes)).await;
+        assert_eq!(answer.records.unwrap().len(), batches * size, "max_bytes {max_bytes}");
+    }
+}
+
+#[tokio::test]
+async fn offsets_out_of_range_and_wrong_epochs_are_errors_with_unknown_bounds() {
+    let bench = Bench::start(&ModelDatabase::default());
+    bench.create("a").await;
+    bench.produce("a", plain(&["x"])).await;
+    let epoch = bench.broker.context.catalog.leader_epoch();
+    let with_epoch = |epoch| {
+        move |mut body: FetchRequest| {
+            body.topics[0].partitions[0].current_leader_epoch = epoch;
+            body.with_max_wait_ms(60_000)
+        }
+    };
+    let cases = [
+        (2, -1, ResponseError::OffsetOutOfRange),
+        (-1, -1, ResponseError::OffsetOutOfRange),
+        (0, epoch - 1, ResponseError::FencedLeaderEpoch),
+        (0, epoch + 1, ResponseError::UnknownLeaderEpoch),
+    ];
+    for (offset, epoch, error) in cases {
+        let answer = bench.fetch("a", offset, with_epoch(epoch)).await;
+        assert_eq!(
+            (answer.error_code, answer.high_watermark, answer.log_start_offset),
+            (error.code(), -1, -1)
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_names_a_session_is_told_that_there_is_none() {
+    let bench = Bench::start(&ModelDatabase::default());
+    let body = FetchRequest::default().with_session_id(7).with_session_epoch(3);
+    let (response, _) = fetch::handle(&bench.broker.context, &bench.broker.request(12), body).await;
+    assert_eq!(response.error_code, ResponseError::FetchSessionIdNotFound.code());
+}
+
+#[tokio::test]
+async fn refusals_of_produce() {
+    let bench = Bench::start(&ModelDatabase::default());
+    bench.create("a").await;
+    let transactional = || {
+        batch(
+            &["x"],
+            BatchFacts {
+                transactional: true,
+                producer_id: 5,
+                producer_epoch: 0,
+                base_sequence: 0,
+                ..BatchFacts::default()
+            },
+        )
+    };
+    let cases = [
+        (None, 9, -1, "b", plain(&["x"]), ResponseError::UnknownTopicOrPartition),
+        (None, 13, -1, "a", plain(&["x"]), ResponseError::UnknownTopicId),
+        (None, 9, 2, "a", plain(&["x"]), ResponseError::InvalidRequiredAcks),
+        (Some("t"), 10, -1, "a", transactional(), ResponseError::InvalidTxnState),
+        (Some("t"), 11, -1, "a", transactional(), ResponseError::TransactionAbortable),
+        (
+            None,
+            11,
+            -1,
+            "a",
+            transactional(),
+            ResponseError::TransactionalIdAuthorizationFailed,
+        ),
+    ];
+    for (transaction, version, acks, topic, records, expected) in cases {
+        let outcome = bench.produce_in(transaction, version, acks, topic, records).await;
+        let produce::Outcome::Response(response) = outcome else {
+            panic!("no response");
+        };
+        let partition = &response.responses[0].partition_responses[0];
+        assert_eq!(
+            (partition.error_code, partition.base_offset),
+            (expected.code(), -1),
+            "{expected:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn without_acks_there_is_silence_or_a_close() {
+    let bench = Bench::start(&ModelDatabase::default());
+    bench.create("a").await;
+    assert!(matches!(
+        bench.produce_with(9, 0, "a", plain(&["x"])).await,
+        produce::Outcome::Silent
+    ));
+    assert!(matches!(
+        bench.produce_with(9, 0, "b", plain(&["x"])).await,
+        produce::Outcome::Close(_)
+    ));
+}
+
+#[tokio::test]
+async fn a_fetch_response_encodes_at_every_version() {
+    let bench = Bench::start(&ModelDatabase::default());
+    bench.create("a").await;
+    bench.produce("a", plain(&["x"])).await;
+    let id = bench.broker.context.catalog.topics().by_name("a").unwrap().id;
+    for version in ApiKey::Fetch.api().served.iter() {
+        for (topic, offset) in [("a", 0), ("a", 9), ("b", 0)] {
+            let partition = FetchPartition::default()
+                .with_fetch_offset(offset)
+                .with_partition_max_bytes(100)
+                .with_current_leader_epoch(-1);
+            let asked = FetchTopic::default().with_partitions(vec![partition]);
+            let asked = if version >= 13 {
+                asked.with_topic_id(if topic == "a" { id } else { Uuid::new_v4() })
+            } else {
+                asked.with_topic(name(topic))
+            };
+            let body = FetchRequest::default()
+                .with_topics(vec![asked])
+                .with_max_bytes(100)
+                .with_isolation_level(1);
+            let (response, _) = fetch::handle(&bench.broker.context, &bench.broker.request(version), body).await;
+            assert_encodes(ApiKey::Fetch, version, &response);
+        }
+    }
+}
+
+/// Goal: while clients that do not read hold the whole response budget, small batches are answered at once, as many as fit a small
+/// answer, and a large first batch in its turn and whole.
+#[tokio::test]
+async fn an_exhausted_response_budget_leaves_room_for_small_answers() {
+    let bench = Bench::start(&ModelDatabase::default());
+    bench.create("small").await;
+    bench.create("large").await;
+    let (little, much) = ("x".repeat(30_000), "y".repeat(100_000));
+    for _ in 0..4 {
+        bench.produce("small", plain(&[&little])).await;
+    }
+    bench.produce("large", plain(&[&much])).await;
+    let held = bench.broker.context.response_budget.acquire(usize::MAX).await;
+    let answer = bench.fetch("small", 0, |body| body).await;
+    let size = answer.records.unwrap().len();
+    assert!((60_000..65_536).contains(&size), "{size} bytes of two batches");
+    let waiting = bench.fetch("large", 0, |body| body);
+    tokio::pin!(waiting);
+    tokio::select! {
+        _ = &mut waiting => panic!("answered without budget"),
+        () = tokio::time::sleep(Duration::from_millis(50)) => {}
+    }
+    drop(held);
+    assert!(waiting.await.records.unwrap().len() > 100_000);
+}

@@ -1,0 +1,125 @@
+//! Every bound of the broker that is not a setting, with its unit and with what happens when it is reached (design I4).
+
+use std::time::Duration;
+
+/// Requests of one connection that may be unanswered; at this number the connection is not read any more.
+pub const UNANSWERED_REQUESTS_PER_CONNECTION: usize = 64;
+
+/// Bytes that one read of a socket takes between frames, and the least that a frame's buffer is charged. A connection whose request
+/// has to wait its turn holds at most this much outside of the receive budget; an idle one holds nothing.
+pub const RECEIVE_CHUNK_BYTES: usize = 16 * 1024;
+
+/// Bytes by which a frame that is being received extends its charge on the receive budget at most.
+pub const RECEIVE_CHARGE_STEP_BYTES: usize = 1024 * 1024;
+
+/// Bytes of finished replies that are gathered for one write; a single reply may be larger.
+pub const REPLY_BATCH_BYTES: usize = 256 * 1024;
+
+/// Slices that one vectored write is given; the rest goes with the next.
+pub const SLICES_PER_WRITE: usize = 64;
+
+/// While others wait for a byte budget, a connection that holds a part of it must move [`PROGRESS_BYTES`] in this time, or it is
+/// closed (the idle limit if that is shorter).
+pub const STALL_UNDER_PRESSURE: Duration = Duration::from_secs(10);
+
+/// Bytes that count as progress while others wait for a byte budget: a client that sends single bytes makes none.
+pub const PROGRESS_BYTES: u64 = 64 * 1024;
+
+/// Time between two looks for connections that are idle or stalled; shorter where the limits to be kept are.
+pub const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Time that replies of started Produce requests, and replies half sent, get at shutdown; then their connections are closed.
+pub const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
+
+/// Connections that the kernel keeps for a listener until they are accepted; more are refused by the kernel.
+pub const LISTEN_BACKLOG: i32 = 1024;
+
+/// Pause of a listener after the process ran out of descriptors, unless one becomes free sooner.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// A client that is silent this long is probed (TCP keepalive), so that connections of machines that vanished end.
+pub const KEEPALIVE_TIME: Duration = Duration::from_secs(60);
+
+/// Time in which one kind of message about connections is logged once; the others are counted in the next one.
+pub const LOG_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Bytes of all partitions in one Fetch response; a larger `max_bytes` is read as this (Kafka's `fetch.max.bytes`, 55 MiB).
+pub const FETCH_RESPONSE_BYTES: usize = 55 * 1024 * 1024;
+
+/// Part of the response budget that one Fetch response takes at most (beyond its first batch), so that a few clients that do not read
+/// cannot hold all of it.
+pub const FETCH_SHARES: usize = 8;
+
+/// Bytes of a Fetch response that needs no part of the response budget when that is exhausted: each connection may always have one of
+/// these, so that clients that do not read keep nobody else waiting.
+pub const SMALL_REPLY_BYTES: usize = 64 * 1024;
+
+/// Tables that one group commit may touch (the lock table of Postgres is finite); further jobs wait for the next group.
+pub const TABLES_PER_GROUP: usize = 256;
+
+/// Tables that one transaction of a rerun group may touch, a subtransaction each.
+pub const TABLES_PER_RERUN: usize = 64;
+
+/// Payload bytes that one group commit may append; further jobs wait for the next group. One job larger than this is a group.
+pub const BYTES_PER_GROUP: usize = 16 * 1024 * 1024;
+
+/// Bytes that the reads of older data between two groups may return.
+pub const READ_BYTES_PER_TURN: usize = 4 * 1024 * 1024;
+
+/// Partitions of a partition's log that one entry of the time index covers, in bytes of log.
+pub const TIME_INDEX_INTERVAL_BYTES: u64 = 4 * 1024 * 1024;
+
+/// Partitions that one CreateTopics or CreatePartitions may ask for in all its topics; more get POLICY_VIOLATION (44), as in Kafka's
+/// CreateTopics.
+pub const PARTITIONS_PER_CREATE: usize = 10_000;
+
+/// Longest time that AlterConfigs and IncrementalAlterConfigs, which have no timeout of their own, wait while another session has a lock
+/// in their way; then REQUEST_TIMED_OUT (7). Less than the 30 seconds that clients wait for an answer.
+pub const ALTER_CONFIGS_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Partitions that one DescribeTopicPartitions describes at most; the client goes on where it ends (Kafka's
+/// `max.request.partition.size.limit`).
+pub const PARTITIONS_PER_DESCRIPTION: usize = 2000;
+
+/// Array elements of one request that names partitions (Produce, Fetch, ListOffsets, DeleteRecords and others), all its arrays together;
+/// more make the request malformed, which closes the connection. An element can take some hundred bytes decoded.
+pub const PARTITION_ELEMENTS_PER_REQUEST: usize = 200_000;
+
+/// Array elements of one request that names topics, groups or configs, all its arrays together; more make the request malformed,
+/// which closes the connection.
+pub const NAME_ELEMENTS_PER_REQUEST: usize = 100_000;
+
+/// Tagged fields of one request that its message does not define, all sections together; more make the request malformed, which closes
+/// the connection. Each becomes an entry of a map, which takes some hundred bytes.
+pub const UNKNOWN_TAGS_PER_REQUEST: usize = 256;
+
+/// Levels of structs and arrays in any request's shape, which bounds the validator's recursion; a test holds the shapes against it.
+pub const SHAPE_NESTING: usize = 8;
+
+/// Bytes that one batch may decompress to; more gets MESSAGE_TOO_LARGE, on which the Java client splits the batch. Kafka has no such
+/// bound: a frame of the largest size could keep a thread busy for minutes, and a rebuild or a query holds the whole batch.
+pub const DECOMPRESSED_BATCH_BYTES: usize = 256 * 1024 * 1024;
+
+/// Bytes that one batch may decompress to on the thread that received it, which other connections share. What becomes larger is
+/// checked as long work (see [`LONG_WORK_WAITING`]).
+pub const LIGHT_BATCH_BYTES: usize = 8 * 1024 * 1024;
+
+/// Time that the batches of one request may take on the thread that received it; the rest of them is long work.
+pub const LIGHT_REQUEST_TIME: Duration = Duration::from_millis(20);
+
+/// Time that the batches of one request may take in all; the rest of them get REQUEST_TIMED_OUT and surely are not written.
+pub const LONG_REQUEST_TIME: Duration = Duration::from_secs(5);
+
+/// Batches that may wait for their turn as long work: as many as there are network threads are checked at a time, in order. Further
+/// ones get REQUEST_TIMED_OUT and surely are not written.
+pub const LONG_WORK_WAITING: usize = 64;
+
+/// Records of a rejected batch that a Produce response names one by one; further ones are rejected with the batch, unnamed.
+pub const RECORD_ERRORS_PER_BATCH: usize = 1000;
+
+/// Shortest time that a Produce waits for its commit, whatever its `timeout_ms`: with Kafka that timeout does not bound the write to the
+/// leader's log, only the wait for replicas, so a small one must not turn successful writes into REQUEST_TIMED_OUT.
+pub const PRODUCE_MIN_PATIENCE: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// Look-ups by time that one ListOffsets has in the database thread's queue at a time; its further partitions wait.
+pub const LOOKUPS_PER_REQUEST: usize = 16;

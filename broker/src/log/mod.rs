@@ -1,0 +1,7 @@
+//! Partitions: validation of batches, offsets, high watermark, tail cache.
+
+pub mod epochs;
+pub mod partition;
+mod rebuild;
+pub mod time_lookup;
+pub mod validate;

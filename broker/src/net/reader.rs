@@ -1,0 +1,174 @@
+//! The receiving side of a connection: bytes to frames, at the pace of budget and order.
+
+use std::future::poll_fn;
+use std::mem::MaybeUninit;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{ready, Poll};
+
+use bytes::{Buf, BufMut, Bytes};
+use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
+
+use super::budget::{Charge, FrameBudget};
+use super::close::CloseReason;
+use super::connections::{Entry, Phase};
+use super::order::Order;
+use super::{Protocol, HEAD_BYTES};
+use crate::limits;
+
+const LENGTH_BYTES: usize = 4;
+
+/// Reads the frames of one connection. Holds no memory while it waits for a request.
+pub(super) struct Reader<'a, R> {
+    io: R,
+    ahead: Bytes,
+    entry: &'a Entry,
+    frames: &'a FrameBudget,
+}
+
+impl<'a, R: AsyncRead + Unpin> Reader<'a, R> {
+    pub(super) fn new(io: R, entry: &'a Entry, frames: &'a FrameBudget) -> Self {
+        Reader {
+            io,
+            ahead: Bytes::new(),
+            entry,
+            frames,
+        }
+    }
+
+    /// Starts each request when it is its turn, until the client ends the stream (inside of a frame too: the rest of it cannot
+    /// come). `max_request_bytes` is asked for each frame.
+    pub(super) async fn run<P: Protocol>(
+        &mut self,
+        protocol: &Arc<P>,
+        order: &Order,
+        max_request_bytes: impl Fn() -> usize,
+    ) -> Result<(), CloseReason> {
+        while let Some(length) = self.length(max_request_bytes()).await? {
+            if !self.need(length.min(HEAD_BYTES), Phase::Partial).await? {
+                break;
+            }
+            let execution = protocol.execution(&self.ahead.slice(..length.min(HEAD_BYTES)));
+            order.turn(execution).await;
+            let Some((frame, charge)) = self.body(length).await? else {
+                break;
+            };
+            order.push(execution, Arc::clone(protocol).start(self.entry.peer(), frame, charge));
+        }
+        Ok(())
+    }
+
+    /// The length of the next frame, checked; `None` at the end of the stream.
+    async fn length(&mut self, max_request_bytes: usize) -> Result<Option<usize>, CloseReason> {
+        if !self.need(LENGTH_BYTES, Phase::Between).await? {
+            return Ok(None);
+        }
+        let announced = self.ahead.get_i32();
+        let length = usize::try_from(announced)
+            .ok()
+            .filter(|length| *length > 0)
+            .ok_or(CloseReason::FrameLength(announced))?;
+        // A frame above the whole budget could only be received by exceeding it.
+        let limit = max_request_bytes.min(self.frames.budget().total());
+        if length > limit {
+            return Err(CloseReason::FrameTooLarge { length, limit });
+        }
+        Ok(Some(length))
+    }
+
+    /// Receives a frame's bytes into one buffer. The buffer is charged before it is filled and grows with what has come, whatever
+    /// length was announced; `None` at the end of the stream.
+    async fn body(&mut self, length: usize) -> Result<Option<(Bytes, Charge)>, CloseReason> {
+        let mut frame = Vec::new();
+        let mut charge = Charge::none();
+        let mut room = 0;
+        self.entry.restart_input();
+        while frame.len() < length {
+            if frame.len() == room {
+                room += self.extend(&mut charge, length, room).await;
+                grow(&mut frame, room, length);
+            }
+            if self.ahead.is_empty() {
+                self.entry.set_phase(Phase::Partial);
+                let free = room - frame.len();
+                let received = self
+                    .io
+                    .read_buf(&mut (&mut frame).limit(free))
+                    .await
+                    .map_err(CloseReason::Io)?;
+                self.entry.set_phase(Phase::Busy);
+                if received == 0 {
+                    return Ok(None);
+                }
+                self.entry.received(received);
+            } else {
+                let part = self.ahead.split_to(self.ahead.len().min(room - frame.len()));
+                frame.extend_from_slice(&part);
+            }
+        }
+        if self.ahead.is_empty() {
+            self.ahead = Bytes::new();
+        }
+        self.entry.set_held(0);
+        Ok(Some((Bytes::from(frame), charge)))
+    }
+
+    /// Charges for the next bytes of a frame of which `room` are charged; answers how many they are.
+    async fn extend(&mut self, charge: &mut Charge, length: usize, room: usize) -> usize {
+        let step = room.clamp(limits::RECEIVE_CHUNK_BYTES, limits::RECEIVE_CHARGE_STEP_BYTES);
+        let wanted = step.min(length - room);
+        if !self.frames.try_extend(charge, wanted) {
+            self.entry.set_phase(Phase::Budget);
+            self.frames.extend(charge, wanted).await;
+            self.entry.restart_input();
+            self.entry.set_phase(Phase::Busy);
+        }
+        self.entry.set_held(room + wanted);
+        wanted
+    }
+
+    /// Waits until `count` bytes are ahead; `false` if the stream ends before. `phase` says what is waited for while none are.
+    async fn need(&mut self, count: usize, phase: Phase) -> Result<bool, CloseReason> {
+        while self.ahead.len() < count {
+            let begins = self.ahead.is_empty();
+            self.entry
+                .set_phase(if self.ahead.is_empty() { phase } else { Phase::Partial });
+            let received = self.receive().await.map_err(CloseReason::Io)?;
+            self.entry.set_phase(Phase::Busy);
+            if received == 0 {
+                return Ok(false);
+            }
+            self.entry.received(received);
+            if begins {
+                self.entry.restart_input();
+            }
+        }
+        Ok(true)
+    }
+
+    /// Adds what the socket has, up to a chunk, to the bytes ahead. The chunk is on the stack of the poll: a connection that waits
+    /// has none.
+    async fn receive(&mut self) -> std::io::Result<usize> {
+        poll_fn(|cx| {
+            let mut chunk = [const { MaybeUninit::<u8>::uninit() }; limits::RECEIVE_CHUNK_BYTES];
+            let mut chunk = ReadBuf::uninit(&mut chunk);
+            ready!(Pin::new(&mut self.io).poll_read(cx, &mut chunk))?;
+            let received = chunk.filled();
+            self.ahead = if self.ahead.is_empty() {
+                Bytes::copy_from_slice(received)
+            } else {
+                [&self.ahead[..], received].concat().into()
+            };
+            Poll::Ready(Ok(received.len()))
+        })
+        .await
+    }
+}
+
+/// Makes room for `room` bytes: doubling, so that bytes are copied a bounded number of times, and never above `length`.
+fn grow(frame: &mut Vec<u8>, room: usize, length: usize) {
+    if frame.capacity() < room {
+        let capacity = room.max(frame.capacity() * 2).min(length);
+        frame.reserve_exact(capacity - frame.len());
+    }
+}

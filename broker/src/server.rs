@@ -1,0 +1,81 @@
+//! The broker as the extension starts and stops it: runtime, listener and dispatcher around a database thread's [`Runner`].
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::watch;
+
+use crate::api::dispatch::Dispatcher;
+use crate::api::long_work::LongWork;
+use crate::api::Context;
+use crate::limits;
+use crate::net::{self, Budget, Connections, Listeners, Service};
+use crate::settings::Settings;
+use crate::storage::engine::Engine;
+use crate::storage::runner::Runner;
+
+/// A running broker. Owns the tokio runtime; the threads of it never call the database.
+pub struct Server {
+    runtime: Runtime,
+    settings: watch::Sender<Arc<Settings>>,
+    shutdown: watch::Sender<bool>,
+    serving: tokio::task::JoinHandle<()>,
+}
+
+impl Server {
+    /// Binds the listen addresses and begins to serve. The caller has blocked all signals, which the threads made here inherit.
+    ///
+    /// # Errors
+    /// An address cannot be bound (in use, not of this host), or threads cannot be made.
+    pub fn start<E: Engine>(settings: Settings, runner: &Runner<E>) -> io::Result<Server> {
+        let settings = Arc::new(settings);
+        let listeners = Listeners::bind(&settings.listen_addresses, settings.port)?;
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(settings.network_threads.max(1))
+            .thread_name("pg_kafka net")
+            .enable_all()
+            .build()?;
+        let (settings_sender, settings_receiver) = watch::channel(settings.clone());
+        let (shutdown, stopping) = watch::channel(false);
+        let replies = Budget::new(settings.queued_max_response_bytes);
+        let context = Context {
+            settings: settings_receiver.clone(),
+            catalog: runner.catalog(),
+            storage: runner.storage(),
+            directory: runner.directory(),
+            response_budget: replies.clone(),
+            small_responses: Budget::new(settings.max_connections.saturating_mul(limits::SMALL_REPLY_BYTES)),
+            long_work: LongWork::new(settings.network_threads),
+        };
+        let protocol = Arc::new(Dispatcher::new(context));
+        let service = Service::new(protocol, replies, settings_receiver, Connections::default());
+        let serving = runtime.spawn(async move {
+            if let Err(error) = net::serve(service, listeners, stopping).await {
+                tracing::error!(%error, "the listener failed");
+            }
+        });
+        Ok(Server {
+            runtime,
+            settings: settings_sender,
+            shutdown,
+            serving,
+        })
+    }
+
+    /// Takes over changed settings; those of the listener take effect at the next start.
+    pub fn reload(&self, settings: Settings) {
+        self.settings.send_replace(Arc::new(settings));
+    }
+
+    /// Closes the listener and all connections and stops the threads; gives up waiting for them after `patience`.
+    pub fn stop(self, patience: Duration) {
+        self.shutdown.send_replace(true);
+        let serving = self.serving;
+        let _ = self
+            .runtime
+            .block_on(async { tokio::time::timeout(patience / 2, serving).await });
+        self.runtime.shutdown_timeout(patience / 2);
+    }
+}

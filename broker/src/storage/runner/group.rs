@@ -1,0 +1,451 @@
+//! Group commit (design I2): all waiting appends, up to the limits, in one transaction. Offsets are assigned here, against committed
+//! state plus the jobs before in the same group, and become state only with the commit.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use super::topic_log::{base_offset_of, Stretch, TopicLog};
+use super::{log_disk, AppendReply, Completion, InFlight, Runner};
+use crate::limits::{BYTES_PER_GROUP, TABLES_PER_GROUP, TABLES_PER_RERUN};
+use crate::storage::engine::{
+    CommitMode, Engine, EngineError, EngineResult, PlacedBatch, SegmentId, TimeIndexEntry, TopicNumber,
+};
+use crate::storage::jobs::{AppendJob, Appended, StorageError};
+
+/// The jobs of one group, by topic, each topic's in order of arrival.
+type Group = BTreeMap<TopicNumber, Vec<AppendJob>>;
+
+/// What a group will do to one topic, and what then becomes its state.
+struct Plan {
+    segment: SegmentId,
+    activate: Option<Vec<i64>>,
+    batches: Vec<PlacedBatch>,
+    base_offsets: Vec<i64>,
+    closed: Vec<(SegmentId, Vec<TimeIndexEntry>)>,
+    epoch_starts: Vec<(i32, i64)>,
+    partitions: BTreeMap<i32, (i64, Stretch)>,
+    segment_bytes: u64,
+}
+
+/// Whether the bookkeeping tables could be locked in this transaction, found out when it is first needed.
+#[derive(Default)]
+struct Bookkeeping(Option<bool>);
+
+impl Bookkeeping {
+    fn available<E: Engine>(&mut self, engine: &mut E) -> EngineResult<bool> {
+        if let Some(known) = self.0 {
+            return Ok(known);
+        }
+        let locked = match engine.lock_bookkeeping() {
+            Ok(()) => true,
+            Err(EngineError::Busy(_)) => false,
+            Err(error) => return Err(error),
+        };
+        self.0 = Some(locked);
+        Ok(locked)
+    }
+}
+
+impl<E: Engine> Runner<E> {
+    /// Runs one group of the waiting appends. Returns whether more can be run at once.
+    pub(super) fn run_appends(&mut self) -> bool {
+        let mut group = self.take_group();
+        if group.is_empty() {
+            return false;
+        }
+        if let Err(error) = self.try_group(&mut group) {
+            self.engine.rollback();
+            if self.ran_out_of_room(&error) {
+                // Each further attempt would write some WAL, for which there may be no room either.
+                for (_, jobs) in std::mem::take(&mut group) {
+                    fail(Some(jobs), &error);
+                }
+            } else {
+                tracing::warn!(%error, topics = group.len(), "a group of appends failed and is tried topic by topic");
+                self.rerun(&mut group);
+            }
+        }
+        self.set_aside(group);
+        self.appends.iter().any(|job| !self.busy.contains(&job.append.topic))
+    }
+
+    /// Whether `error` says that the disk is full; then nothing is tried until there is room.
+    fn ran_out_of_room(&mut self, error: &EngineError) -> bool {
+        log_disk(self.disk.failed(error, self.now));
+        self.disk.is_full()
+    }
+
+    /// Takes waiting jobs up to the limits, each topic's in order of arrival. A topic that was busy at the last turn is probed with one
+    /// job, so that what waits for it takes no room from others.
+    fn take_group(&mut self) -> Group {
+        let mut group = Group::new();
+        let mut bytes = 0;
+        let mut rest = VecDeque::new();
+        let mut left_out = BTreeSet::new();
+        for job in std::mem::take(&mut self.appends) {
+            let topic = job.append.topic;
+            if self
+                .logs
+                .get(&topic)
+                .is_none_or(|log| log.topic.partition(job.append.partition).is_none())
+            {
+                let _ = job.reply.send(Err(StorageError::UnknownPartition));
+                continue;
+            }
+            let size = job.append.bytes.len();
+            let probe = self.busy.contains(&topic);
+            let begun = group.contains_key(&topic);
+            let fits = if probe {
+                !begun
+            } else {
+                bytes == 0 || bytes + size <= BYTES_PER_GROUP
+            };
+            if left_out.contains(&topic) || !fits || (!begun && group.len() >= TABLES_PER_GROUP) {
+                left_out.insert(topic);
+                rest.push_back(job);
+                continue;
+            }
+            if !probe {
+                bytes += size;
+            }
+            group.entry(topic).or_default().push(job);
+        }
+        self.appends = rest;
+        group
+    }
+
+    /// Puts what is left of a group back to the head of the queue, to be tried again until its deadline.
+    fn set_aside(&mut self, group: Group) {
+        self.busy = group.keys().copied().collect();
+        for jobs in group.into_values().rev() {
+            for job in jobs.into_iter().rev() {
+                self.appends.push_front(job);
+            }
+        }
+    }
+
+    /// The whole group in one transaction. What was committed is taken out of `group`; what is locked by others stays in it.
+    fn try_group(&mut self, group: &mut Group) -> EngineResult<()> {
+        self.engine.begin()?;
+        let mut bookkeeping = Bookkeeping::default();
+        let mut plans = Vec::new();
+        for (number, jobs) in group.iter() {
+            match self.append_topic(*number, jobs, &mut bookkeeping) {
+                Ok(plan) => plans.push((*number, plan)),
+                Err(Attempt::SetAside) => {}
+                Err(Attempt::Failed(error)) => return Err(error),
+            }
+        }
+        if plans.is_empty() {
+            self.engine.rollback();
+            return Ok(());
+        }
+        self.commit_plans(plans, group)
+    }
+
+    /// The group again in transactions of few topics, a subtransaction each, so that one bad table fails only its own requests.
+    fn rerun(&mut self, group: &mut Group) {
+        let numbers: Vec<_> = group.keys().copied().collect();
+        for chunk in numbers.chunks(TABLES_PER_RERUN) {
+            if let Err(error) = self.rerun_chunk(chunk, group) {
+                self.engine.rollback();
+                for number in chunk {
+                    fail(group.remove(number), &error);
+                }
+            }
+        }
+    }
+
+    fn rerun_chunk(&mut self, chunk: &[TopicNumber], group: &mut Group) -> EngineResult<()> {
+        self.engine.begin()?;
+        let mut plans = Vec::new();
+        for number in chunk {
+            let Some(jobs) = group.get(number) else { continue };
+            self.engine.savepoint()?;
+            match self.append_topic(*number, jobs, &mut Bookkeeping::default()) {
+                Ok(plan) => {
+                    self.engine.release_savepoint()?;
+                    plans.push((*number, plan));
+                }
+                Err(Attempt::SetAside) => self.engine.rollback_to_savepoint(),
+                Err(Attempt::Failed(error)) => {
+                    self.engine.rollback_to_savepoint();
+                    log_disk(self.disk.failed(&error, self.now));
+                    tracing::error!(topic = number.0, %error, "append failed");
+                    fail(group.remove(number), &error);
+                }
+            }
+        }
+        self.commit_plans(plans, group)
+    }
+
+    fn append_topic(&mut self, number: TopicNumber, jobs: &[AppendJob], bookkeeping: &mut Bookkeeping) -> Result<Plan, Attempt> {
+        let Some(log) = self.logs.get(&number) else {
+            return Err(Attempt::SetAside);
+        };
+        let mut plan = plan(&mut self.engine, log, jobs, self.catalog.leader_epoch(), bookkeeping)?;
+        if let Some(base_offsets) = &plan.activate {
+            self.engine
+                .activate_segment(plan.segment, base_offsets)
+                .map_err(Attempt::Failed)?;
+        }
+        plan.segment_bytes = self
+            .engine
+            .append(plan.segment, &plan.batches)
+            .map_err(Attempt::Failed)?
+            .segment_bytes;
+        if !plan.epoch_starts.is_empty() {
+            let epoch = self.catalog.leader_epoch();
+            self.engine
+                .add_epoch_starts(number, epoch, &plan.epoch_starts)
+                .map_err(Attempt::Failed)?;
+        }
+        for (segment, entries) in &plan.closed {
+            self.engine.add_time_index(*segment, entries).map_err(Attempt::Failed)?;
+        }
+        Ok(plan)
+    }
+
+    fn commit_plans(&mut self, plans: Vec<(TopicNumber, Plan)>, group: &mut Group) -> EngineResult<()> {
+        let jobs_of = |number| group.get(number).into_iter().flatten();
+        let early = plans
+            .iter()
+            .flat_map(|(number, _)| jobs_of(number))
+            .all(|job| job.append.early_reply);
+        let position = match self.engine.commit(if early { CommitMode::Async } else { CommitMode::Flush }) {
+            Ok(position) => position,
+            Err(error) => {
+                // Surely not committed: every job of it fails here, and not the whole group again.
+                if !self.ran_out_of_room(&error) {
+                    tracing::error!(%error, "commit of appends failed");
+                }
+                for (number, _) in plans {
+                    fail(group.remove(&number), &error);
+                }
+                return Ok(());
+            }
+        };
+        let mut completions = Vec::new();
+        for (number, plan) in plans {
+            let jobs = group.remove(&number).unwrap_or_default();
+            self.apply(number, plan, jobs, &mut completions);
+        }
+        self.in_flight.push_back(InFlight { position, completions });
+        Ok(())
+    }
+
+    /// Makes a committed plan the state, and prepares what happens when it is durable.
+    fn apply(&mut self, number: TopicNumber, plan: Plan, jobs: Vec<AppendJob>, completions: &mut Vec<Completion>) {
+        let Some(log) = self.logs.get_mut(&number) else { return };
+        let begun_segment = plan.activate.is_some();
+        if let Some(segment) = log.segments.iter_mut().find(|segment| segment.number == plan.segment.number) {
+            segment.bytes = plan.segment_bytes;
+            if begun_segment {
+                segment.base_offsets = plan.activate;
+            }
+        }
+        if begun_segment {
+            for partition in &mut log.partitions {
+                partition.stretch = Stretch::at(partition.next_offset);
+            }
+        }
+        for (partition, _) in &plan.epoch_starts {
+            log.partitions[*partition as usize].epoch_stored = true;
+        }
+        let mut published: BTreeMap<i32, (Vec<PlacedBatch>, Vec<AppendReply>)> = BTreeMap::new();
+        for ((job, batch), base_offset) in jobs.into_iter().zip(plan.batches).zip(plan.base_offsets) {
+            let (batches, replies) = published.entry(batch.partition).or_default();
+            batches.push(batch);
+            let AppendJob { append, reply, .. } = job;
+            let mut reply = Some(reply);
+            if append.early_reply {
+                let log_start_offset = log.partitions[append.partition as usize].partition.bounds().log_start_offset;
+                if let Some(reply) = reply.take() {
+                    let _ = reply.send(Ok(Appended {
+                        base_offset,
+                        log_start_offset,
+                    }));
+                }
+            }
+            replies.push(AppendReply {
+                reply,
+                base_offset,
+                _charge: append.charge,
+            });
+        }
+        for (index, (next_offset, stretch)) in plan.partitions {
+            let partition = &mut log.partitions[index as usize];
+            partition.next_offset = next_offset;
+            partition.stretch = stretch;
+            if let Some((batches, replies)) = published.remove(&index) {
+                let partition = partition.partition.clone();
+                completions.push(Completion::Publish {
+                    partition,
+                    batches,
+                    high_watermark: next_offset,
+                    replies,
+                });
+            }
+        }
+        if log.wants_segment() {
+            self.filling.insert(number);
+        } else {
+            self.filling.remove(&number);
+        }
+    }
+}
+
+/// Why a topic's jobs are not in this group's transaction.
+enum Attempt {
+    /// Another session holds a lock: later.
+    SetAside,
+    /// The transaction can only be rolled back.
+    Failed(EngineError),
+}
+
+impl From<EngineError> for Attempt {
+    fn from(error: EngineError) -> Self {
+        match error {
+            EngineError::Busy(_) => Attempt::SetAside,
+            other => Attempt::Failed(other),
+        }
+    }
+}
+
+fn fail(jobs: Option<Vec<AppendJob>>, error: &EngineError) {
+    for job in jobs.into_iter().flatten() {
+        let _ = job.reply.send(Err(StorageError::Engine(error.clone())));
+    }
+}
+
+/// Takes the locks and assigns offsets. Changes nothing in the database or in memory.
+fn plan<E: Engine>(
+    engine: &mut E,
+    log: &TopicLog,
+    jobs: &[AppendJob],
+    leader_epoch: i32,
+    bookkeeping: &mut Bookkeeping,
+) -> Result<Plan, Attempt> {
+    let active = log
+        .active()
+        .ok_or_else(|| EngineError::Damaged(format!("topic {} has no segment", log.topic.name)))?;
+    engine.lock_segment(log.id_of(active))?;
+
+    let payload: u64 = jobs.iter().map(|job| job.append.bytes.len() as u64).sum();
+    let full = active.bytes > 0 && active.bytes + payload > log.topic.configs.segment_bytes();
+    let mut segment = active;
+    let mut closed = Vec::new();
+    let mut activate = None;
+    if full {
+        if let Some(ready) = log.ready() {
+            if bookkeeping.available(engine)? && lock_if_free(engine, log.id_of(ready))? {
+                closed.push((log.id_of(active), close_stretches(log)));
+                activate = Some(
+                    log.partitions
+                        .iter()
+                        .map(|partition| partition.next_offset)
+                        .collect::<Vec<_>>(),
+                );
+                segment = ready;
+            }
+        }
+    }
+
+    let id = log.id_of(segment);
+    let mut plan = Plan {
+        segment: id,
+        activate,
+        batches: Vec::with_capacity(jobs.len()),
+        base_offsets: Vec::with_capacity(jobs.len()),
+        closed,
+        epoch_starts: Vec::new(),
+        partitions: BTreeMap::new(),
+        segment_bytes: 0,
+    };
+    for job in jobs {
+        place(
+            log,
+            segment.number,
+            &mut plan,
+            job,
+            leader_epoch,
+            base_offset_of(segment, job.append.partition),
+        )?;
+    }
+    if !plan.epoch_starts.is_empty() && !bookkeeping.available(engine)? {
+        return Err(Attempt::SetAside);
+    }
+    let due = plan.partitions.values().any(|(_, stretch)| stretch.is_due());
+    if due && bookkeeping.available(engine)? {
+        let mut entries = Vec::new();
+        for (partition, (next_offset, stretch)) in plan.partitions.iter_mut().filter(|(_, (_, stretch))| stretch.is_due()) {
+            entries.extend(stretch.entry(*partition, *next_offset));
+            *stretch = Stretch::at(*next_offset);
+        }
+        plan.closed.push((id, entries));
+    }
+    Ok(plan)
+}
+
+fn lock_if_free<E: Engine>(engine: &mut E, segment: SegmentId) -> Result<bool, Attempt> {
+    match engine.lock_segment(segment) {
+        Ok(()) => Ok(true),
+        Err(EngineError::Busy(_)) => Ok(false),
+        Err(error) => Err(Attempt::Failed(error)),
+    }
+}
+
+fn close_stretches(log: &TopicLog) -> Vec<TimeIndexEntry> {
+    let partitions = log.partitions.iter().enumerate();
+    partitions
+        .filter_map(|(index, partition)| partition.stretch.entry(index as i32, partition.next_offset))
+        .collect()
+}
+
+/// Gives one batch its offsets.
+fn place(
+    log: &TopicLog,
+    segment_number: i32,
+    plan: &mut Plan,
+    job: &AppendJob,
+    leader_epoch: i32,
+    base_in_segment: Option<i64>,
+) -> Result<(), Attempt> {
+    let append = &job.append;
+    let known = &log.partitions[append.partition as usize];
+    let begins_segment = plan.activate.is_some();
+    let (next_offset, stretch) = plan.partitions.entry(append.partition).or_insert_with(|| {
+        let stretch = if begins_segment {
+            Stretch::at(known.next_offset)
+        } else {
+            known.stretch
+        };
+        (known.next_offset, stretch)
+    });
+    let base_offset = *next_offset;
+    let base_in_segment = match &plan.activate {
+        Some(bases) => bases[append.partition as usize],
+        None => base_in_segment.unwrap_or(0),
+    };
+    let relative_end = base_offset - base_in_segment + i64::from(append.last_offset_delta) + 1;
+    if i32::try_from(relative_end).is_err() {
+        let message = format!(
+            "segment {segment_number} of {} is full and the next one is not made yet",
+            log.topic.name
+        );
+        return Err(Attempt::from(EngineError::Busy(message)));
+    }
+    *next_offset = base_offset + i64::from(append.last_offset_delta) + 1;
+    stretch.add(append.bytes.len(), append.max_timestamp_ms);
+    if !known.epoch_stored && !plan.epoch_starts.iter().any(|(partition, _)| *partition == append.partition) {
+        plan.epoch_starts.push((append.partition, base_offset));
+    }
+    plan.base_offsets.push(base_offset);
+    plan.batches.push(PlacedBatch {
+        partition: append.partition,
+        base_offset,
+        relative_offset: (base_offset - base_in_segment) as i32,
+        leader_epoch,
+        bytes: append.bytes.clone(),
+    });
+    Ok(())
+}

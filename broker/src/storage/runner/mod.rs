@@ -1,0 +1,574 @@
+//! The database thread's work, over any engine: jobs into groups, groups into transactions, durable transactions into replies.
+//!
+//! One [`Runner::turn`]: take what waits, reload the catalog if a session changed it, run one group of appends ([`group`]), one
+//! topic or record deletion job at a time ([`admin`]), a bounded amount of reads ([`reads`]), then answer what became durable.
+//!
+//! A job that needs a lock which another session holds is set aside and tried again at the next turn, until its deadline; nothing
+//! waits for it but what must keep its order (design I8).
+
+mod admin;
+mod group;
+mod reads;
+mod tail_cache;
+#[cfg(test)]
+mod tests;
+mod topic_log;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::disk::{DiskChange, DiskWatch, FreeSpace};
+use super::engine::{CommitMode, Engine, EngineError, EngineResult, LogPosition, PlacedBatch, TopicNumber, TopicRecord};
+use super::jobs::{
+    AddPartitionsJob, AlterConfigsJob, AppendJob, Appended, CreateJob, DeleteJob, DeleteRecordsJob, Job, ReadJob, ReplyTo,
+    SizesJob, StorageError, TimeJob,
+};
+pub use super::Wake;
+use super::{JobQueue, Storage};
+use crate::catalog::configs::TopicConfigs;
+use crate::catalog::{Catalog, Topic};
+use crate::log::partition::Partition;
+use crate::net::Charge;
+use crate::settings::Settings;
+use tail_cache::TailCache;
+use topic_log::TopicLog;
+
+/// How long a job that was set aside rests before it is tried again.
+const SET_ASIDE_PAUSE: Duration = Duration::from_millis(20);
+/// How often the position of the standbys is looked at while a commit waits for it: at first, and when they were silent for long.
+const DURABILITY_PAUSE: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(50));
+
+/// What the database thread should do after a turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// More is waiting: take another turn after a look at latches and interrupts.
+    Again,
+    /// Sleep until woken, at most this long.
+    Sleep(Duration),
+    /// Sleep until woken.
+    Idle,
+}
+
+/// A job of topic administration, in the order of arrival.
+enum AdminJob {
+    Create(CreateJob),
+    AlterConfigs(AlterConfigsJob),
+    AddPartitions(AddPartitionsJob),
+    Delete(DeleteJob),
+    DeleteRecords(DeleteRecordsJob),
+}
+
+/// A read of older data.
+struct Read {
+    kind: ReadKind,
+    /// Whether it was tried and found another session's lock in its way.
+    set_aside: bool,
+}
+
+enum ReadKind {
+    Batches(ReadJob),
+    ByTime(TimeJob),
+    Sizes(SizesJob),
+}
+
+/// What is to be done when a commit is durable.
+enum Completion {
+    Publish {
+        partition: Arc<Partition>,
+        batches: Vec<PlacedBatch>,
+        high_watermark: i64,
+        replies: Vec<AppendReply>,
+    },
+    Created {
+        record: Box<TopicRecord>,
+        reply: ReplyTo<TopicNumber>,
+    },
+    Configured {
+        topic: TopicNumber,
+        configs: Box<TopicConfigs>,
+        /// [`Runner::loads`] at the commit.
+        loads: u64,
+        reply: ReplyTo<()>,
+    },
+    PartitionsAdded {
+        topic: TopicNumber,
+        count: i32,
+        reply: ReplyTo<()>,
+    },
+    Deleted {
+        reply: ReplyTo<()>,
+    },
+    LogStart {
+        partition: Arc<Partition>,
+        offset: i64,
+        reply: ReplyTo<i64>,
+    },
+}
+
+/// The reply of an append, with the receive budget it holds until its bytes are durable. The sender is gone if it was answered early.
+struct AppendReply {
+    reply: Option<ReplyTo<Appended>>,
+    base_offset: i64,
+    _charge: Option<Arc<Charge>>,
+}
+
+/// A committed transaction that is not known to be durable.
+struct InFlight {
+    position: LogPosition,
+    completions: Vec<Completion>,
+}
+
+/// See the module's head. Lives on the database thread; dropping it refuses all jobs that wait.
+pub struct Runner<E: Engine> {
+    engine: E,
+    storage: Storage,
+    queue: Arc<JobQueue>,
+    catalog: Arc<Catalog>,
+    logs: BTreeMap<TopicNumber, TopicLog>,
+    appends: VecDeque<AppendJob>,
+    /// Topics whose segment another session held at the last turn.
+    busy: BTreeSet<TopicNumber>,
+    admin: VecDeque<AdminJob>,
+    reads: VecDeque<Read>,
+    in_flight: VecDeque<InFlight>,
+    /// Since when nothing of `in_flight` became durable.
+    silent_since: Option<Instant>,
+    tail: TailCache,
+    disk: DiskWatch,
+    min_free_disk: u64,
+    /// The time of this turn.
+    now: Instant,
+    reload: bool,
+    /// How often the catalog was loaded.
+    loads: u64,
+    filling: BTreeSet<TopicNumber>,
+}
+
+impl<E: Engine> Runner<E> {
+    /// Raises the leader epoch, loads the catalog and finds the end of each partition. Before this returns nothing is served.
+    ///
+    /// # Errors
+    /// [`EngineError::Busy`] while another session holds a lock on the tables: to be called again later with a new engine.
+    pub fn open(mut engine: E, wake: Wake, settings: &Settings) -> EngineResult<Self> {
+        let opened = Self::raise_epoch(&mut engine);
+        let (cluster_id, leader_epoch) = match opened {
+            Ok(opened) => opened,
+            Err(error) => {
+                engine.rollback();
+                return Err(error);
+            }
+        };
+        let queue = Arc::new(JobQueue::default());
+        let mut runner = Runner {
+            engine,
+            storage: Storage::new(queue.clone(), wake),
+            queue,
+            catalog: Arc::new(Catalog::new(cluster_id, leader_epoch)),
+            logs: BTreeMap::new(),
+            appends: VecDeque::new(),
+            busy: BTreeSet::new(),
+            admin: VecDeque::new(),
+            reads: VecDeque::new(),
+            in_flight: VecDeque::new(),
+            silent_since: None,
+            tail: TailCache::new(settings.tail_cache_bytes),
+            disk: DiskWatch::default(),
+            min_free_disk: settings.min_free_disk,
+            now: Instant::now(),
+            reload: false,
+            loads: 0,
+            filling: BTreeSet::new(),
+        };
+        runner.load_catalog()?;
+        if runner.reload {
+            return Err(EngineError::Busy("a segment".to_owned()));
+        }
+        Ok(runner)
+    }
+
+    fn raise_epoch(engine: &mut E) -> EngineResult<(String, i32)> {
+        engine.begin()?;
+        engine.lock_bookkeeping()?;
+        let cluster_id = engine.cluster_id()?;
+        let leader_epoch = engine.next_leader_epoch()?;
+        engine.commit(CommitMode::Flush)?;
+        Ok((cluster_id, leader_epoch))
+    }
+
+    /// The face for the other threads.
+    pub fn storage(&self) -> Storage {
+        self.storage.clone()
+    }
+
+    /// The topics for the other threads.
+    pub fn catalog(&self) -> Arc<Catalog> {
+        self.catalog.clone()
+    }
+
+    /// The directory on whose file system the database is.
+    pub fn directory(&self) -> String {
+        self.engine.directory()
+    }
+
+    /// Takes over changed settings.
+    pub fn configure(&mut self, settings: &Settings) {
+        self.tail.set_limit(settings.tail_cache_bytes);
+        self.min_free_disk = settings.min_free_disk;
+    }
+
+    /// The file systems were measured. While one has less than the setting says, appends and new topics are refused.
+    pub fn disk_measured(&mut self, free: &[FreeSpace], now: Instant) {
+        log_disk(self.disk.measured(free, self.min_free_disk, now));
+    }
+
+    /// Whether appends are refused for want of room: the disk is to be measured soon, whether or not anything waits.
+    pub fn disk_is_full(&self) -> bool {
+        self.disk.is_full()
+    }
+
+    /// Topics were changed by a session: the next turn loads them again.
+    pub fn catalog_changed(&mut self) {
+        self.reload = true;
+    }
+
+    /// Whether a segment is more than half full without a next one made ahead: the maintenance worker is to be woken.
+    pub fn wants_segments(&self) -> bool {
+        !self.filling.is_empty()
+    }
+
+    /// Runs what waits: reloads the catalog if it was told to, one group, a bounded number of reads, replies of what became durable.
+    pub fn turn(&mut self, now: Instant) -> Next {
+        self.now = now;
+        self.sort_jobs();
+        if self.disk.is_full() {
+            self.refuse_growth();
+        }
+        if self.reload && !self.topics_in_flight() {
+            self.reload = false;
+            if let Err(error) = self.load_catalog() {
+                tracing::debug!(%error, "topics not loaded, trying again");
+                self.reload = true;
+            }
+        }
+        let more_appends = self.run_appends();
+        self.complete_durable();
+        self.run_admin();
+        let more_reads = self.run_reads();
+        self.give_up(now);
+        self.complete_durable();
+        if more_appends || more_reads {
+            Next::Again
+        } else if !self.in_flight.is_empty() {
+            Next::Sleep(self.durability_pause(now))
+        } else if self.reload || !self.appends.is_empty() || !self.admin.is_empty() || !self.reads.is_empty() {
+            Next::Sleep(SET_ASIDE_PAUSE)
+        } else {
+            Next::Idle
+        }
+    }
+
+    /// Whether topics or partitions are committed that are not known to be durable: loading the catalog would show them.
+    fn topics_in_flight(&self) -> bool {
+        let mut waiting = self.in_flight.iter().flat_map(|commit| &commit.completions);
+        waiting.any(|completion| matches!(completion, Completion::Created { .. } | Completion::PartitionsAdded { .. }))
+    }
+
+    fn durability_pause(&mut self, now: Instant) -> Duration {
+        let silent = now.saturating_duration_since(*self.silent_since.get_or_insert(now));
+        (silent / 8).clamp(DURABILITY_PAUSE.0, DURABILITY_PAUSE.1)
+    }
+
+    fn sort_jobs(&mut self) {
+        for job in self.queue.drain() {
+            match job {
+                Job::Append(job) => self.appends.push_back(job),
+                Job::Read(job) => self.reads.push_back(Read::new(ReadKind::Batches(job))),
+                Job::FindByTime(job) => self.reads.push_back(Read::new(ReadKind::ByTime(job))),
+                Job::Sizes(job) => self.reads.push_back(Read::new(ReadKind::Sizes(job))),
+                Job::Position(job) => drop(job.reply.send(Ok(self.engine.durable_position()))),
+                Job::Create(job) => self.admin.push_back(AdminJob::Create(job)),
+                Job::AlterConfigs(job) => self.admin.push_back(AdminJob::AlterConfigs(job)),
+                Job::AddPartitions(job) => self.admin.push_back(AdminJob::AddPartitions(job)),
+                Job::Delete(job) => self.admin.push_back(AdminJob::Delete(job)),
+                Job::DeleteRecords(job) => self.admin.push_back(AdminJob::DeleteRecords(job)),
+            }
+        }
+    }
+
+    /// Answers what would take room, untried.
+    fn refuse_growth(&mut self) {
+        for job in std::mem::take(&mut self.appends) {
+            let _ = job.reply.send(Err(StorageError::DiskFull));
+        }
+        for job in extract(&mut self.admin, |job| matches!(job, AdminJob::Create(_))) {
+            job.fail(StorageError::DiskFull);
+        }
+    }
+
+    /// Answers jobs that were tried, found another session's lock in their way, and are past their deadline. Nothing of them was done.
+    fn give_up(&mut self, now: Instant) {
+        let busy = &self.busy;
+        for job in extract(&mut self.appends, |job| {
+            busy.contains(&job.append.topic) && job.append.deadline <= now
+        }) {
+            let _ = job.reply.send(Err(StorageError::TimedOut));
+        }
+        for job in extract(&mut self.admin, |job| job.deadline() <= now) {
+            job.fail(StorageError::TimedOut);
+        }
+        for job in extract(&mut self.reads, |job| job.is_set_aside() && job.deadline() <= now) {
+            job.fail(StorageError::TimedOut);
+        }
+    }
+
+    /// Brings the catalog to what is committed. Topics whose segments are locked are left for later, with `reload` set again.
+    fn load_catalog(&mut self) -> EngineResult<()> {
+        let result = self.load_catalog_in_transaction();
+        match &result {
+            Ok(()) => {
+                self.engine.commit(CommitMode::Flush)?;
+            }
+            Err(_) => self.engine.rollback(),
+        }
+        result
+    }
+
+    fn load_catalog_in_transaction(&mut self) -> EngineResult<()> {
+        self.engine.begin()?;
+        self.engine.lock_bookkeeping()?;
+        let records = self.engine.load_topics()?;
+        self.loads += 1;
+        let present: BTreeSet<_> = records.iter().map(|record| record.number).collect();
+        let gone: Vec<_> = self.logs.keys().copied().filter(|number| !present.contains(number)).collect();
+        for number in gone {
+            self.forget_topic(number);
+        }
+        for record in records {
+            if let Some(log) = self.logs.get_mut(&record.number) {
+                log.refresh(&record, self.catalog.leader_epoch());
+                self.catalog.update(|topics| topics.insert(log.topic.clone()));
+            } else {
+                match self.open_topic(&record) {
+                    Ok(()) => {}
+                    Err(EngineError::Busy(_)) => self.reload = true,
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        self.filling = self
+            .logs
+            .iter()
+            .filter(|(_, log)| log.wants_segment())
+            .map(|(number, _)| *number)
+            .collect();
+        Ok(())
+    }
+
+    /// Finds the ends of a topic's partitions and serves it.
+    fn open_topic(&mut self, record: &TopicRecord) -> EngineResult<()> {
+        let ends = topic_log::find_ends(&mut self.engine, record)?;
+        self.serve_topic(record, &ends);
+        Ok(())
+    }
+
+    fn serve_topic(&mut self, record: &TopicRecord, ends: &[i64]) {
+        let epoch = self.catalog.leader_epoch();
+        let partitions = record
+            .partitions
+            .iter()
+            .zip(ends)
+            .enumerate()
+            .map(|(index, (stored, end))| {
+                Arc::new(Partition::new(
+                    record.number,
+                    index as i32,
+                    stored.log_start_offset,
+                    *end,
+                    &stored.epochs,
+                    epoch,
+                ))
+            })
+            .collect();
+        let topic = Arc::new(Topic {
+            number: record.number,
+            id: record.id,
+            name: record.name.as_str().into(),
+            configs: TopicConfigs::from_overrides(record.configs.clone()),
+            partitions,
+        });
+        self.logs
+            .insert(record.number, TopicLog::new(topic.clone(), record, ends, epoch));
+        self.catalog.update(|topics| topics.insert(topic));
+    }
+
+    /// Lets a topic have these configs from now on.
+    fn configure_topic(&mut self, number: TopicNumber, configs: TopicConfigs) {
+        let Some(log) = self.logs.get_mut(&number) else { return };
+        log.configure(configs);
+        self.catalog.update(|topics| topics.insert(log.topic.clone()));
+        if log.wants_segment() {
+            self.filling.insert(number);
+        } else {
+            self.filling.remove(&number);
+        }
+    }
+
+    fn forget_topic(&mut self, number: TopicNumber) {
+        if let Some(log) = self.logs.remove(&number) {
+            self.catalog.update(|topics| {
+                topics.remove(&log.topic.id);
+            });
+            for partition in &log.topic.partitions {
+                partition.delete();
+            }
+        }
+        self.filling.remove(&number);
+    }
+
+    /// Answers, in the order of their commits, what is durable by now.
+    fn complete_durable(&mut self) {
+        if self.in_flight.is_empty() {
+            return;
+        }
+        let durable = self.engine.durable_position();
+        while self.in_flight.front().is_some_and(|commit| commit.position <= durable) {
+            let Some(commit) = self.in_flight.pop_front() else { return };
+            self.silent_since = None;
+            for completion in commit.completions {
+                self.complete(completion);
+            }
+        }
+    }
+
+    fn complete(&mut self, completion: Completion) {
+        match completion {
+            Completion::Publish {
+                partition,
+                batches,
+                high_watermark,
+                replies,
+            } => {
+                self.tail.publish(&partition, batches, high_watermark);
+                let log_start_offset = partition.bounds().log_start_offset;
+                for AppendReply { reply, base_offset, .. } in replies {
+                    if let Some(reply) = reply {
+                        let _ = reply.send(Ok(Appended {
+                            base_offset,
+                            log_start_offset,
+                        }));
+                    }
+                }
+            }
+            Completion::Created { record, reply } => {
+                if !self.logs.contains_key(&record.number) {
+                    let ends = vec![0; record.partitions.len()];
+                    self.serve_topic(&record, &ends);
+                }
+                let _ = reply.send(Ok(record.number));
+            }
+            Completion::Configured {
+                topic,
+                configs,
+                loads,
+                reply,
+            } => {
+                // What was loaded since the commit has this change, and perhaps later ones of sessions.
+                if self.loads == loads {
+                    self.configure_topic(topic, *configs);
+                }
+                let _ = reply.send(Ok(()));
+            }
+            Completion::PartitionsAdded { topic, count, reply } => {
+                if let Some(log) = self.logs.get_mut(&topic) {
+                    log.add_partitions(count, self.catalog.leader_epoch());
+                    self.catalog.update(|topics| topics.insert(log.topic.clone()));
+                }
+                let _ = reply.send(Ok(()));
+            }
+            Completion::Deleted { reply } => {
+                let _ = reply.send(Ok(()));
+            }
+            Completion::LogStart {
+                partition,
+                offset,
+                reply,
+            } => {
+                partition.set_log_start(offset);
+                let _ = reply.send(Ok(partition.bounds().log_start_offset));
+            }
+        }
+    }
+}
+
+impl<E: Engine> Drop for Runner<E> {
+    fn drop(&mut self) {
+        self.queue.close();
+    }
+}
+
+impl AdminJob {
+    fn deadline(&self) -> Instant {
+        match self {
+            AdminJob::Create(job) => job.deadline,
+            AdminJob::AlterConfigs(job) => job.deadline,
+            AdminJob::AddPartitions(job) => job.deadline,
+            AdminJob::Delete(job) => job.deadline,
+            AdminJob::DeleteRecords(job) => job.deadline,
+        }
+    }
+
+    fn fail(self, error: StorageError) {
+        match self {
+            AdminJob::Create(job) => drop(job.reply.send(Err(error))),
+            AdminJob::AlterConfigs(job) => drop(job.reply.send(Err(error))),
+            AdminJob::AddPartitions(job) => drop(job.reply.send(Err(error))),
+            AdminJob::Delete(job) => drop(job.reply.send(Err(error))),
+            AdminJob::DeleteRecords(job) => drop(job.reply.send(Err(error))),
+        }
+    }
+}
+
+impl Read {
+    fn new(kind: ReadKind) -> Self {
+        Read { kind, set_aside: false }
+    }
+
+    fn is_set_aside(&self) -> bool {
+        self.set_aside
+    }
+
+    fn deadline(&self) -> Instant {
+        match &self.kind {
+            ReadKind::Batches(job) => job.deadline,
+            ReadKind::ByTime(job) => job.deadline,
+            ReadKind::Sizes(job) => job.deadline,
+        }
+    }
+
+    fn fail(self, error: StorageError) {
+        match self.kind {
+            ReadKind::Batches(job) => drop(job.reply.send(Err(error))),
+            ReadKind::ByTime(job) => drop(job.reply.send(Err(error))),
+            ReadKind::Sizes(job) => drop(job.reply.send(Err(error))),
+        }
+    }
+}
+
+fn log_disk(change: Option<DiskChange>) {
+    match change {
+        Some(DiskChange::Full(line)) => tracing::warn!("{line}"),
+        Some(DiskChange::Free(line)) => tracing::info!("{line}"),
+        None => {}
+    }
+}
+
+/// Takes out of `jobs` those that `matches`, keeping the order of both.
+fn extract<T>(jobs: &mut VecDeque<T>, matches: impl Fn(&T) -> bool) -> VecDeque<T> {
+    if !jobs.iter().any(&matches) {
+        return VecDeque::new();
+    }
+    let (out, kept) = std::mem::take(jobs).into_iter().partition(matches);
+    *jobs = kept;
+    out
+}

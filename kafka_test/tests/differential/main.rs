@@ -1,0 +1,105 @@
+//! The same requests to pg_kafka and to Apache Kafka 4.3.1, at every version of every API that is advertised, and their replies
+//! compared field by field.
+//!
+//! # Adding a script
+//!
+//! A script is a function in `scripts/<api>.rs`, listed in that file's `SCRIPTS` (and a new file in `scripts/mod.rs`). It runs once for
+//! each version of its API and sends what it likes; every reply is compared by itself, there is nothing to assert:
+//!
+//! ```ignore
+//! Script::new("ListOffsets", "sentinels", |s| {
+//!     let topic = s.topic("t", 1);
+//!     s.append(&topic, 0, &Batch::of(["a"]));
+//!     s.call("latest", json!({"Topics": [{"Name": topic, "Partitions": [{"PartitionIndex": 0, "Timestamp": -1}]}]}));
+//! })
+//! ```
+//!
+//! - A body is JSON with the names of Kafka's schemas (`common/message/<Api>Request.json` of kafka-clients). What is left out has its
+//!   default, what the version does not have is not sent, null is sent wherever it is written.
+//! - What each server has of its own is written as a symbol: `s.id(&topic)` for a topic's id, `"$epoch"` for the current leader epoch,
+//!   `"$epoch+1"` for a later one. In replies ports, cluster ids and leader epochs are recognized, and ids are matched one to one.
+//! - What may differ is listed in `allowed.rs`; what one request may differ in is said before it with [`script::Session::except`]. Both
+//!   point to an entry of docs/deviations.md, and one that nothing needs any more fails the test.
+//!
+//! `DIFFERENTIAL="ListOffsets sent"` runs the scripts whose API and name contain that; `KAFKA_TEST_OURS` and `KAFKA_TEST_APACHE` take servers
+//! that run already (`broker/examples/in_memory.rs`, `scripts/apache-kafka.sh`).
+#![allow(clippy::unwrap_used, reason = "test code fails by panicking")]
+
+mod allowed;
+mod codec;
+mod compare;
+mod pair;
+mod records;
+mod report;
+mod schema;
+mod script;
+mod scripts;
+
+use kafka_test::topic::unique_name;
+use pair::Pair;
+use report::Report;
+use script::{Script, Session};
+use std::ops::RangeInclusive;
+use std::panic::{catch_unwind, AssertUnwindSafe};
+
+/// Goal: what pg_kafka answers is what Apache Kafka answers, but for what docs/deviations.md says; no version of an API that it
+/// advertises is left out.
+#[test]
+fn replies_are_those_of_apache_kafka() {
+    let mut pair = Pair::start(&unique_name("probe"));
+    let advertised = advertised(&mut pair);
+    let chosen = std::env::var("DIFFERENTIAL").unwrap_or_default();
+    let mut report = Report::default();
+    for script in scripts::all().filter(|s| format!("{} {}", s.api, s.name).contains(&chosen)) {
+        let versions = versions_of(&advertised, script);
+        eprintln!("{} {}, versions {versions:?}", script.api, script.name);
+        for version in versions {
+            run(&mut pair, script, version, &mut report);
+        }
+    }
+    if chosen.is_empty() {
+        report.check_coverage(&pair, &advertised);
+        let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/deviations.md");
+        report.check_exceptions(&std::fs::read_to_string(page).unwrap());
+    }
+    assert!(report.is_green(), "{report}");
+}
+
+/// An API's key, name and versions.
+struct Advertised {
+    key: i16,
+    name: String,
+    versions: RangeInclusive<i16>,
+}
+
+/// What pg_kafka says that it serves.
+fn advertised(pair: &mut Pair) -> Vec<Advertised> {
+    let api = pair.apis.by_name("ApiVersions");
+    let reply = pair.call(api, 0, &serde_json::json!({})).ours.tree();
+    let rows = reply["ApiKeys"].as_array().expect("a list of APIs").iter().map(|row| {
+        let number = |field: &str| row[field].as_i64().expect("a number") as i16;
+        Advertised {
+            key: number("ApiKey"),
+            name: pair.apis.by_key(number("ApiKey")).name.clone(),
+            versions: number("MinVersion")..=number("MaxVersion"),
+        }
+    });
+    rows.collect()
+}
+
+fn versions_of(advertised: &[Advertised], script: &Script) -> Vec<i16> {
+    let api = advertised.iter().find(|api| api.name == script.api);
+    let versions = api
+        .unwrap_or_else(|| panic!("{} is not advertised", script.api))
+        .versions
+        .clone();
+    let (first, last) = script.versions;
+    versions.filter(|version| (first..=last).contains(version)).collect()
+}
+
+/// Runs a script; one that breaks off is reported, with what was found until then.
+fn run(pair: &mut Pair, script: &Script, version: i16, report: &mut Report) {
+    let mut session = Session::new(pair, script, version);
+    let outcome = catch_unwind(AssertUnwindSafe(|| (script.run)(&mut session)));
+    report.add(session, outcome.err());
+}

@@ -1,0 +1,276 @@
+//! The two servers, and one request to both.
+
+use crate::codec;
+use crate::compare::Ids;
+use crate::schema::{Api, Apis, Message};
+use kafka_protocol::messages::{CreateTopicsRequest, DescribeClusterRequest};
+use kafka_test::connection::Connection;
+use kafka_test::server::{Server, Target};
+use kafka_test::topic::{creatable, metadata_of};
+use serde_json::{Map, Value};
+use std::collections::HashMap;
+use std::io::ErrorKind;
+use std::time::Duration;
+
+/// What came back.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outcome {
+    /// A reply, read by the schema.
+    Reply(Value),
+    /// The connection was closed instead.
+    Closed,
+    /// Neither came within [`REPLY_WITHIN`].
+    Silent,
+    /// A reply that is not what the schema says, and why.
+    Unreadable(String),
+}
+
+impl Outcome {
+    /// As a tree to compare.
+    pub fn tree(&self) -> Value {
+        match self {
+            Outcome::Reply(value) => value.clone(),
+            Outcome::Closed => "(connection closed)".into(),
+            Outcome::Silent => "(no reply)".into(),
+            Outcome::Unreadable(why) => format!("(unreadable reply: {why})").into(),
+        }
+    }
+}
+
+/// The same of both.
+#[derive(Debug, Clone)]
+pub struct Both<T> {
+    /// pg_kafka's.
+    pub ours: T,
+    /// Apache Kafka's.
+    pub kafka: T,
+}
+
+/// A request as it goes over the wire, and what its reply is read by.
+pub struct Frame<'a> {
+    /// The key in the header.
+    pub key: i16,
+    /// The version in the header.
+    pub version: i16,
+    /// Whether the header has tagged fields.
+    pub flexible_header: bool,
+    /// What the reply is read by and in which version; `None` where no reply is expected at all.
+    pub reply: Option<(&'a Message, i16)>,
+}
+
+impl<'a> Frame<'a> {
+    /// A request of a version that both know.
+    pub fn of(api: &'a Api, version: i16) -> Frame<'a> {
+        Frame {
+            key: api.key,
+            version,
+            flexible_header: api.request.flexible.contains(version),
+            reply: Some((&api.response, version)),
+        }
+    }
+}
+
+/// One of the two servers, with what stands for its own facts in requests and replies.
+pub struct Side {
+    /// The server.
+    pub server: Server,
+    connection: Connection,
+    /// `$name` in a request, and what it is at this server.
+    symbols: HashMap<String, Value>,
+    leader_epoch: i64,
+    port: i64,
+    cluster_id: String,
+}
+
+impl Side {
+    fn new(server: Server, probe: &str) -> Side {
+        let mut connection = server.connect();
+        let request = CreateTopicsRequest::default()
+            .with_timeout_ms(30_000)
+            .with_topics(vec![creatable(probe, 1, &[])]);
+        connection.call(7, &request);
+        server.ready(&mut connection, probe);
+        let leader_epoch = i64::from(metadata_of(&mut connection, probe).partitions[0].leader_epoch);
+        let cluster_id = connection.call(0, &DescribeClusterRequest::default()).cluster_id.to_string();
+        let port = server
+            .bootstrap
+            .rsplit(':')
+            .next()
+            .and_then(|port| port.parse().ok())
+            .expect("a port");
+        let symbols = [1, 5].map(|n| (format!("$epoch+{n}"), Value::from(leader_epoch + n)));
+        let mut symbols = HashMap::from(symbols);
+        symbols.insert("$epoch".to_owned(), leader_epoch.into());
+        Side {
+            server,
+            connection,
+            symbols,
+            leader_epoch,
+            port,
+            cluster_id,
+        }
+    }
+
+    /// Lets `$name` stand for a value of this server.
+    pub fn define(&mut self, name: &str, value: Value) {
+        self.symbols.insert(format!("${name}"), value);
+    }
+
+    /// The connection of the current script.
+    pub fn connection(&mut self) -> &mut Connection {
+        &mut self.connection
+    }
+
+    fn resolve(&self, value: &Value) -> Value {
+        match value {
+            Value::String(text) if text.starts_with('$') => {
+                let known = self.symbols.get(text);
+                known.unwrap_or_else(|| panic!("{text} stands for nothing")).clone()
+            }
+            Value::Array(elements) => elements.iter().map(|element| self.resolve(element)).collect(),
+            Value::Object(fields) => fields
+                .iter()
+                .map(|(name, value)| (name.clone(), self.resolve(value)))
+                .collect(),
+            other => other.clone(),
+        }
+    }
+
+    /// The reply with this server's own facts replaced by what they are: its port, its cluster id, its current leader epoch.
+    fn recognize(&self, name: &str, value: Value) -> Value {
+        match value {
+            Value::Object(fields) => {
+                let fields = fields.into_iter().map(|(name, value)| {
+                    let value = self.recognize(&name, value);
+                    (name, value)
+                });
+                Value::Object(fields.collect::<Map<_, _>>())
+            }
+            Value::Array(elements) => elements.into_iter().map(|element| self.recognize(name, element)).collect(),
+            Value::Number(n) if name == "Port" && n.as_i64() == Some(self.port) => "$port".into(),
+            Value::Number(n) if name.ends_with("LeaderEpoch") && n.as_i64() == Some(self.leader_epoch) => "$epoch".into(),
+            Value::String(text) if name == "ClusterId" && text == self.cluster_id => "$cluster".into(),
+            other => other,
+        }
+    }
+
+    fn send(&mut self, frame: &Frame, body: &[u8]) {
+        let mut bytes = frame.key.to_be_bytes().to_vec();
+        bytes.extend(frame.version.to_be_bytes());
+        bytes.extend(CORRELATION_ID.to_be_bytes());
+        bytes.extend((CLIENT_ID.len() as i16).to_be_bytes());
+        bytes.extend(CLIENT_ID.as_bytes());
+        if frame.flexible_header {
+            bytes.push(0);
+        }
+        bytes.extend(body);
+        // A server that has closed the connection already is noticed when the reply is read.
+        let _ = self.connection.try_send_frame(&bytes);
+    }
+
+    fn receive(&mut self, frame: &Frame) -> Outcome {
+        let Some((message, version)) = frame.reply else {
+            return Outcome::Reply(Value::Null);
+        };
+        let stream = self.connection.stream();
+        stream.set_read_timeout(Some(REPLY_WITHIN)).expect("a timeout");
+        if matches!(stream.peek(&mut [0]), Err(e) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)) {
+            self.connection = self.server.connect();
+            return Outcome::Silent;
+        }
+        let Some(bytes) = self.connection.read_frame() else {
+            self.connection = self.server.connect();
+            return Outcome::Closed;
+        };
+        // The header of ApiVersions' reply never has tagged fields (KIP-511).
+        let tagged = message.flexible.contains(version) && frame.key != API_VERSIONS;
+        let header = [CORRELATION_ID.to_be_bytes().as_slice(), &[0][..usize::from(tagged)]].concat();
+        match bytes.strip_prefix(header.as_slice()) {
+            None => Outcome::Unreadable("not the header of the reply".to_owned()),
+            Some(body) => match codec::decode(message, version, body) {
+                Ok(value) => Outcome::Reply(self.recognize("", value)),
+                Err(why) => Outcome::Unreadable(why),
+            },
+        }
+    }
+}
+
+/// How long a server may take for its reply.
+const REPLY_WITHIN: Duration = Duration::from_secs(15);
+const API_VERSIONS: i16 = 18;
+const CORRELATION_ID: i32 = 77;
+const CLIENT_ID: &str = "differential";
+
+/// Both servers and what is known of the two together.
+pub struct Pair {
+    /// Kafka's schemas.
+    pub apis: &'static Apis,
+    /// The servers.
+    pub sides: Both<Side>,
+    /// The ids met so far.
+    pub ids: Ids,
+}
+
+impl Pair {
+    /// Starts both servers, or takes the ones that `KAFKA_TEST_OURS` and `KAFKA_TEST_APACHE` (`host:port`) name.
+    pub fn start(probe: &str) -> Pair {
+        let apis = Apis::of_apache_kafka();
+        let ours = match std::env::var("KAFKA_TEST_OURS") {
+            Ok(bootstrap) => Server::running(Target::PgKafka, bootstrap),
+            Err(_) => Server::start_pg_kafka(&[]),
+        };
+        let kafka = match std::env::var("KAFKA_TEST_APACHE") {
+            Ok(bootstrap) => Server::running(Target::Apache, bootstrap),
+            Err(_) => Server::start_apache(&[]),
+        };
+        let sides = Both {
+            ours: Side::new(ours, probe),
+            kafka: Side::new(kafka, probe),
+        };
+        Pair {
+            apis,
+            sides,
+            ids: Ids::default(),
+        }
+    }
+
+    /// New connections, so that nothing of one script reaches the next.
+    pub fn reconnect(&mut self) {
+        for side in self.each() {
+            side.connection = side.server.connect();
+        }
+    }
+
+    /// Both sides, pg_kafka's first.
+    pub fn each(&mut self) -> [&mut Side; 2] {
+        [&mut self.sides.ours, &mut self.sides.kafka]
+    }
+
+    /// One request to both, with each server's own facts in place of the symbols; their outcomes.
+    pub fn call(&mut self, api: &Api, version: i16, body: &Value) -> Both<Outcome> {
+        self.exchange(&Frame::of(api, version), |side| {
+            codec::encode(&api.request, version, &side.resolve(body))
+        })
+    }
+
+    /// Like [`Pair::call`] for a request that has no reply.
+    pub fn tell(&mut self, api: &Api, version: i16, body: &Value) {
+        let frame = Frame {
+            reply: None,
+            ..Frame::of(api, version)
+        };
+        self.exchange(&frame, |side| codec::encode(&api.request, version, &side.resolve(body)));
+    }
+
+    /// Sends what `body` gives for each side and receives what `frame` expects.
+    pub fn exchange(&mut self, frame: &Frame, body: impl Fn(&Side) -> Vec<u8>) -> Both<Outcome> {
+        for side in self.each() {
+            let body = body(side);
+            side.send(frame, &body);
+        }
+        Both {
+            ours: self.sides.ours.receive(frame),
+            kafka: self.sides.kafka.receive(frame),
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! Appending pieces to a segment's heap with the multi-insert that COPY uses, and to its index.
+//!
+//! The rules (postgres-facts 8 to 14 of the sources): a segment is a heap table, so `heap_multi_insert` may be called directly; it does
+//! no index work; a bulk-insert state is fresh for each call and goes before the relation is closed; a tuple goes to the last page if
+//! it fits there, else to a new one.
+
+use pgrx::pg_sys;
+
+use super::lock::Oid;
+
+/// Bytes of a piece's row before its data: tuple header 24, three int4, varlena header 4.
+pub const ROW_OVERHEAD_BYTES: usize = TUPLE_HEADER_BYTES + FIXED_COLUMNS_BYTES + VARLENA_HEADER_BYTES;
+/// Free bytes of an empty page, less the line pointer of a first row (`PageGetHeapFreeSpace`).
+pub const EMPTY_PAGE_BYTES: usize = pg_sys::BLCKSZ as usize - PAGE_HEADER_BYTES - LINE_POINTER_BYTES;
+/// Bytes of a row's line pointer.
+pub const LINE_POINTER_BYTES: usize = 4;
+/// Rows begin at multiples of this (MAXALIGN).
+pub const ALIGNMENT: usize = 8;
+
+const PAGE_HEADER_BYTES: usize = 24;
+const TUPLE_HEADER_BYTES: usize = 24;
+const FIXED_COLUMNS_BYTES: usize = 12;
+const VARLENA_HEADER_BYTES: usize = 4;
+/// Distance from a palloc'ed HeapTupleData to the tuple behind it (HEAPTUPLESIZE).
+const TUPLE_DATA_OFFSET: usize = std::mem::size_of::<pg_sys::HeapTupleData>().next_multiple_of(ALIGNMENT);
+/// Rows of one multi-insert, and bytes after which it is made.
+const ROWS_PER_INSERT: usize = 256;
+const BYTES_PER_INSERT: usize = 512 * 1024;
+
+/// A row of a segment: one piece of a batch.
+#[derive(Debug, Clone, Copy)]
+pub struct Piece<'a> {
+    /// Column `partition`.
+    pub partition: i32,
+    /// Column `base_offset`.
+    pub base_offset: i32,
+    /// Column `piece`.
+    pub piece: i32,
+    /// Column `data`, in two parts.
+    pub data: [&'a [u8]; 2],
+}
+
+/// An open append to one segment, under a lock that the caller holds. Ends with [`Append::finish`]; after an ERROR, with the abort.
+pub struct Append {
+    heap: pg_sys::Relation,
+    index: pg_sys::Relation,
+    index_info: *mut pg_sys::IndexInfo,
+    bulk: pg_sys::BulkInsertState,
+    slots: Vec<*mut pg_sys::TupleTableSlot>,
+    keys: Vec<[i32; 3]>,
+    bytes: usize,
+}
+
+impl Append {
+    /// Opens both relations, which the caller has locked.
+    pub fn open(heap: Oid, index: Oid) -> Append {
+        // SAFETY: in a transaction that holds RowExclusiveLock on both, so NoLock is legal; the current memory context is the call's.
+        unsafe {
+            let heap = pg_sys::table_open(heap, pg_sys::NoLock as pg_sys::LOCKMODE);
+            let index = pg_sys::index_open(index, pg_sys::NoLock as pg_sys::LOCKMODE);
+            Append {
+                heap,
+                index,
+                index_info: pg_sys::BuildIndexInfo(index),
+                bulk: pg_sys::GetBulkInsertState(),
+                slots: Vec::new(),
+                keys: Vec::new(),
+                bytes: 0,
+            }
+        }
+    }
+
+    /// Free bytes, less a line pointer, of the page that the next row goes to if it fits; 0 if there is none.
+    pub fn page_free_bytes(&self) -> usize {
+        // SAFETY: the relation is open; the page is looked at under its share lock and the pin is given back. The block is the one
+        // that RelationGetBufferForTuple will try: the cached target block if there is one, else the last.
+        unsafe {
+            let blocks = pg_sys::RelationGetNumberOfBlocksInFork(self.heap, pg_sys::ForkNumber::MAIN_FORKNUM);
+            if blocks == 0 {
+                return 0;
+            }
+            let storage = (*self.heap).rd_smgr;
+            let cached = if storage.is_null() {
+                pg_sys::InvalidBlockNumber
+            } else {
+                (*storage).smgr_targblock
+            };
+            let target = if cached < blocks { cached } else { blocks - 1 };
+            let buffer = pg_sys::ReadBufferExtended(
+                self.heap,
+                pg_sys::ForkNumber::MAIN_FORKNUM,
+                target,
+                pg_sys::ReadBufferMode::RBM_NORMAL,
+                std::ptr::null_mut(),
+            );
+            pg_sys::LockBuffer(buffer, pg_sys::BUFFER_LOCK_SHARE as i32);
+            let page = pg_sys::BufferGetPage(buffer);
+            // The first bytes of a page that was never written are zero (PageIsNew looks at pd_upper).
+            let new = (*page.cast::<pg_sys::PageHeaderData>()).pd_upper == 0;
+            let free = if new {
+                EMPTY_PAGE_BYTES
+            } else {
+                pg_sys::PageGetHeapFreeSpace(page)
+            };
+            pg_sys::UnlockReleaseBuffer(buffer);
+            free
+        }
+    }
+
+    /// Adds a row; `ROW_OVERHEAD_BYTES` and its data fit a page.
+    pub fn push(&mut self, piece: &Piece<'_>) {
+        let tuple = form_tuple(piece);
+        let used = self.keys.len();
+        // SAFETY: the slot is made for the relation's descriptor and takes over the palloc'ed tuple.
+        unsafe {
+            if used == self.slots.len() {
+                self.slots.push(pg_sys::MakeSingleTupleTableSlot(
+                    (*self.heap).rd_att,
+                    &pg_sys::TTSOpsHeapTuple,
+                ));
+            }
+            pg_sys::ExecStoreHeapTuple(tuple, self.slots[used], true);
+        }
+        self.keys.push([piece.partition, piece.base_offset, piece.piece]);
+        self.bytes += piece.data[0].len() + piece.data[1].len();
+        if self.keys.len() == ROWS_PER_INSERT || self.bytes >= BYTES_PER_INSERT {
+            self.insert();
+        }
+    }
+
+    /// Writes what was pushed, heap first, then the index, which refuses a key that is there.
+    fn insert(&mut self) {
+        // SAFETY: the slots hold tuples of this relation; heap_multi_insert sets their tts_tid. Keys are not null. The relation has no
+        // TOAST table and no triggers; a bulk-insert state is used with one relation only.
+        unsafe {
+            pg_sys::heap_multi_insert(
+                self.heap,
+                self.slots.as_mut_ptr(),
+                self.keys.len() as i32,
+                pg_sys::GetCurrentCommandId(true),
+                pg_sys::HEAP_INSERT_SKIP_FSM as i32,
+                self.bulk,
+            );
+            let mut nulls = [false; 3];
+            for (key, slot) in self.keys.iter().zip(&self.slots) {
+                let mut values = key.map(pg_sys::Datum::from);
+                pg_sys::index_insert(
+                    self.index,
+                    values.as_mut_ptr(),
+                    nulls.as_mut_ptr(),
+                    &raw mut (**slot).tts_tid,
+                    self.heap,
+                    pg_sys::IndexUniqueCheck::UNIQUE_CHECK_YES,
+                    false,
+                    self.index_info,
+                );
+            }
+        }
+        self.keys.clear();
+        self.bytes = 0;
+    }
+
+    /// Writes the rest, makes it visible to later reads of this transaction, closes, and returns the heap's size in bytes.
+    pub fn finish(mut self) -> u64 {
+        if !self.keys.is_empty() {
+            self.insert();
+        }
+        // SAFETY: the bulk-insert state gives its pin back before the relation is closed; slots drop their pin on the descriptor; the
+        // locks stay until the transaction's end.
+        unsafe {
+            pg_sys::FreeBulkInsertState(self.bulk);
+            for slot in &self.slots {
+                pg_sys::ExecDropSingleTupleTableSlot(*slot);
+            }
+            #[cfg(any(feature = "pg17", feature = "pg18"))]
+            pg_sys::index_insert_cleanup(self.index, self.index_info);
+            let blocks = pg_sys::RelationGetNumberOfBlocksInFork(self.heap, pg_sys::ForkNumber::MAIN_FORKNUM);
+            pg_sys::index_close(self.index, pg_sys::NoLock as pg_sys::LOCKMODE);
+            pg_sys::table_close(self.heap, pg_sys::NoLock as pg_sys::LOCKMODE);
+            pg_sys::CommandCounterIncrement();
+            u64::from(blocks) * u64::from(pg_sys::BLCKSZ)
+        }
+    }
+}
+
+/// The tuple that heap_form_tuple would make of four columns without nulls, `data` being of STORAGE PLAIN and so with a four-byte
+/// header; made in place to spare two copies of the data.
+fn form_tuple(piece: &Piece<'_>) -> pg_sys::HeapTuple {
+    let data_bytes = piece.data[0].len() + piece.data[1].len();
+    let tuple_bytes = ROW_OVERHEAD_BYTES + data_bytes;
+    // SAFETY: the allocation holds HeapTupleData, then `tuple_bytes` of tuple at the offset that heap_freetuple and heap_form_tuple
+    // use; every byte of the tuple is written or zero. The header's transaction fields are set by heap_prepare_insert.
+    unsafe {
+        let allocation = pg_sys::palloc(TUPLE_DATA_OFFSET + tuple_bytes).cast::<u8>();
+        let data = allocation.add(TUPLE_DATA_OFFSET);
+        std::ptr::write_bytes(data, 0, TUPLE_HEADER_BYTES);
+        let header = data.cast::<pg_sys::HeapTupleHeaderData>();
+        (*header).t_infomask2 = 4;
+        (*header).t_infomask = pg_sys::HEAP_HASVARWIDTH as u16;
+        (*header).t_hoff = TUPLE_HEADER_BYTES as u8;
+        let columns = data.add(TUPLE_HEADER_BYTES);
+        columns
+            .cast::<[i32; 3]>()
+            .write([piece.partition, piece.base_offset, piece.piece]);
+        let value = columns.add(FIXED_COLUMNS_BYTES);
+        pgrx::set_varsize_4b(value.cast(), (VARLENA_HEADER_BYTES + data_bytes) as i32);
+        let mut at = value.add(VARLENA_HEADER_BYTES);
+        for part in piece.data {
+            std::ptr::copy_nonoverlapping(part.as_ptr(), at, part.len());
+            at = at.add(part.len());
+        }
+        let tuple = allocation.cast::<pg_sys::HeapTupleData>();
+        tuple.write(pg_sys::HeapTupleData {
+            t_len: tuple_bytes as u32,
+            t_data: header,
+            ..Default::default()
+        });
+        (*tuple).t_self = pg_sys::ItemPointerData::default();
+        (*tuple).t_self.ip_blkid = pg_sys::BlockIdData {
+            bi_hi: 0xffff,
+            bi_lo: 0xffff,
+        };
+        tuple
+    }
+}

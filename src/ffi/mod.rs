@@ -1,0 +1,18 @@
+//! The only unsafe code of the extension, one file per mechanism of Postgres, each behind safe functions.
+
+pub mod commit_hook;
+pub mod durability;
+pub mod error;
+pub mod files;
+pub mod guc;
+pub mod heap;
+pub mod lock;
+pub mod look;
+pub mod process;
+pub mod report;
+pub mod scan;
+pub mod shmem;
+pub mod signals;
+pub mod spi;
+pub mod transaction;
+pub mod wait;

@@ -1,0 +1,30 @@
+//! Names of what a segment consists of, and of the bookkeeping tables.
+
+use broker::storage::engine::SegmentId;
+
+/// Schema of the bookkeeping tables and functions.
+pub const SCHEMA: &str = "kafka";
+/// Schema of the segments.
+pub const LOG_SCHEMA: &str = "kafka_log";
+
+/// The bookkeeping tables, in the order in which everyone locks them.
+pub const BOOKKEEPING: [&str; 8] = [
+    "topics",
+    "cluster",
+    "topic_configs",
+    "log_starts",
+    "leader_epochs",
+    "segments",
+    "time_index",
+    "segment_template",
+];
+
+/// Name of a segment's table in [`LOG_SCHEMA`].
+pub fn segment_table(segment: SegmentId) -> String {
+    format!("t{}_s{}", segment.topic.0, segment.number)
+}
+
+/// Name of the index of a segment's table.
+pub fn segment_index(segment: SegmentId) -> String {
+    format!("{}_key", segment_table(segment))
+}
