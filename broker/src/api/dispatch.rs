@@ -124,7 +124,7 @@ fn check(peer: &Peer, frame: Bytes) -> Result<Request, Result<Reply, Unanswerabl
             version: header.api_version,
         }));
     };
-    validate_request(api.key, header.api_version, &body).map_err(|error| Err(malformed(&error)))?;
+    let length = validate_request(api.key, header.api_version, &body).map_err(|error| Err(malformed(&error)))?;
     let info = RequestInfo {
         version: header.api_version,
         client_id: header.client_id,
@@ -134,7 +134,7 @@ fn check(peer: &Peer, frame: Bytes) -> Result<Request, Result<Reply, Unanswerabl
         api,
         info,
         correlation_id: header.correlation_id,
-        body,
+        body: body.slice(..length),
         frame_bytes,
     })
 }

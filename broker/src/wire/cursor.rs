@@ -48,9 +48,6 @@ pub enum Fault {
         /// The size of the value.
         found: usize,
     },
-    /// Bytes after the end of the message.
-    #[error("{0} bytes after the end")]
-    Trailing(usize),
     /// An API or a version that is not served.
     #[error("version is not served")]
     NotServed,

@@ -7,16 +7,17 @@ use crate::limits;
 use crate::wire::cursor::{Cursor, Fault, Malformed};
 use crate::wire::shape::{self, Field, Type};
 
-/// Checks that `body`, what follows the header of a request of `key` in `version`, is such a request to its last byte. A body that
-/// passes is decoded by the codec (at [`crate::api::table::Api::codec_version`]) without failure, and into memory that is bounded
+/// Checks that `body`, what follows the header of a request of `key` in `version`, is such a request, and gives the bytes up to its end.
+/// What comes after is no fault: librdkafka 2.12 sends three bytes more when it asks for the metadata of all topics, and Kafka
+/// overlooks them. A body that passes is decoded by the codec (at [`crate::api::table::Api::codec_version`]) without failure, and into memory that is bounded
 /// by the body's length and the element limit of the API.
 ///
 /// Stricter than Kafka where the codec is: strings must be UTF-8, a tag that exists only in later versions is refused. Stricter
-/// also in refusing bytes after the end, descending tags and more elements than [`crate::api::table::Api::max_elements`].
+/// also in refusing descending tags and more elements than [`crate::api::table::Api::max_elements`].
 ///
 /// # Errors
 /// [`Malformed`] with the first thing that is wrong; the connection is to be closed.
-pub fn validate_request(key: ApiKey, version: i16, body: &[u8]) -> Result<(), Malformed> {
+pub fn validate_request(key: ApiKey, version: i16, body: &[u8]) -> Result<usize, Malformed> {
     let shape = shape::of(key);
     let mut walk = Walk {
         cursor: Cursor::new(body),
@@ -30,10 +31,7 @@ pub fn validate_request(key: ApiKey, version: i16, body: &[u8]) -> Result<(), Ma
         return Err(walk.cursor.malformed(Fault::NotServed));
     }
     walk.fields(shape.fields)?;
-    match walk.cursor.left() {
-        0 => Ok(()),
-        left => Err(walk.cursor.malformed(Fault::Trailing(left))),
-    }
+    Ok(walk.cursor.position())
 }
 
 struct Walk<'a> {
@@ -158,7 +156,8 @@ mod tests {
     use super::*;
 
     fn check(key: ApiKey, version: i16, parts: &[&[u8]]) -> Result<(), Fault> {
-        validate_request(key, version, &parts.concat()).map_err(|malformed| malformed.fault)
+        let length = validate_request(key, version, &parts.concat());
+        length.map(drop).map_err(|malformed| malformed.fault)
     }
 
     const COMPACT_HUGE: &[u8] = &[0x80, 0x80, 0x80, 0x80, 0x08];
@@ -349,20 +348,19 @@ mod tests {
         let ask = |cursor: &[u8]| check(ApiKey::DescribeTopicPartitions, 0, &[&[1, 0, 0, 0, 9], cursor, &[0]]);
         assert_eq!(ask(&[0xff]), Ok(()));
         assert_eq!(ask(&[1, 2, b'a', 0, 0, 0, 0, 0]), Ok(()));
-        assert_eq!(ask(&[0xff, 0]), Err(Fault::Trailing(1)));
         assert_eq!(ask(&[1, 0, 0, 0, 0, 0, 0]), Err(Fault::Null));
         for marker in [0, 2, 0x80] {
             assert_eq!(ask(&[marker, 2, b'a', 0, 0, 0, 0, 0]), Err(Fault::StructMarker(marker as i8)));
         }
     }
 
-    /// Strings are UTF-8, bodies end where the message ends, and only served versions have a shape.
+    /// Strings are UTF-8, bytes after the end of the message are overlooked, and only served versions have a shape.
     #[test]
     fn utf8_trailing_bytes_and_versions() {
         assert_eq!(check(ApiKey::FindCoordinator, 0, &[&[0, 2, 0xc3, 0x28]]), Err(Fault::NotUtf8));
         assert_eq!(check(ApiKey::FindCoordinator, 0, &[&[0, 2, 0xc3, 0xbc]]), Ok(()));
         assert_eq!(check(ApiKey::ApiVersions, 0, &[]), Ok(()));
-        assert_eq!(check(ApiKey::ApiVersions, 0, &[&[0]]), Err(Fault::Trailing(1)));
+        assert_eq!(check(ApiKey::ApiVersions, 0, &[&[0]]), Ok(()));
         assert_eq!(check(ApiKey::Produce, 2, &[]), Err(Fault::NotServed));
         assert_eq!(check(ApiKey::ApiVersions, 5, &[]), Err(Fault::NotServed));
     }

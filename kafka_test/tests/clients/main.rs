@@ -5,3 +5,4 @@ mod codecs;
 mod kcat_round_trip;
 mod limits;
 mod live;
+mod metadata;

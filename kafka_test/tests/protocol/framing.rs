@@ -93,3 +93,16 @@ fn a_frame_may_come_in_pieces() {
     let reply = connection.read_frame().expect("a reply");
     assert_eq!(reply[..4], 5i32.to_be_bytes(), "correlation id");
 }
+
+/// Goal: bytes after the end of a request are overlooked: librdkafka 2.12 sends three when it asks for the metadata of all topics.
+#[test]
+fn bytes_after_the_end_are_overlooked() {
+    let mut connection = Server::shared().connect();
+    for version in 0..=13 {
+        let mut frame = encode_frame(version, version, 7, &MetadataRequest::default().with_topics(Some(vec![])));
+        frame.extend([1, 0, 0]);
+        connection.send_frame(&frame);
+        let reply = connection.read_frame().expect("a reply");
+        assert_eq!(reply[..4], 7i32.to_be_bytes(), "correlation id, version {version}");
+    }
+}
