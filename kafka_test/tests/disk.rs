@@ -218,7 +218,8 @@ fn the_disk_of_the_wal_is_watched() {
     let server = Server::start_pg_kafka_on_disk(&settings, disk);
     let topic = server.topic("disk", 1);
     let mut writer = Writer::new(&server, &topic);
-    assert!(matches!(writer.fill(400 * MIB), Told::Refused(_)));
+    let told = writer.fill(400 * MIB);
+    assert!(matches!(told, Told::Refused(_)), "{told:?}: {}", server.last_words());
     let line = eventually("the beginning is in the log", || {
         server.log().lines().find(|line| line.contains(BEGIN)).map(str::to_owned)
     });

@@ -25,8 +25,11 @@ use crate::ffi::{guc, report, signals};
 const RETRY: Duration = Duration::from_secs(2);
 /// The same for a start that met a lock: a session that has just committed CREATE EXTENSION still holds its locks for a moment.
 const RETRY_BUSY: Duration = Duration::from_millis(50);
-/// How often table statistics are reported, free disk space is measured and maintenance is reminded, while there is work.
+/// How often table statistics are reported and maintenance is reminded, while there is work.
 const CHORES: Duration = Duration::from_secs(1);
+/// How old what is known of free disk space may be when something is written: a fast producer writes hundreds of megabytes in a
+/// second, and asking takes microseconds.
+const MEASURED_FOR: Duration = Duration::from_millis(20);
 
 /// Runs the broker's process; returns only to have it started again.
 pub fn run<E: Engine>(new_engine: impl Fn() -> E) {
@@ -63,6 +66,7 @@ pub fn run<E: Engine>(new_engine: impl Fn() -> E) {
         busy_since: None,
         changes: Changes::new(now),
         next_chores: now,
+        next_measurement: now,
     };
     loop {
         session::stop_if_asked();
@@ -112,6 +116,7 @@ struct Broker<F, E: Engine> {
     busy_since: Option<Instant>,
     changes: Changes,
     next_chores: Instant,
+    next_measurement: Instant,
 }
 
 impl<F: Fn() -> E, E: Engine> Broker<F, E> {
@@ -125,13 +130,16 @@ impl<F: Fn() -> E, E: Engine> Broker<F, E> {
         if due.extension {
             self.look_at_extension();
         }
-        // Before the runner's turn, which relies on what was measured.
         if now >= self.next_chores {
             self.next_chores = now + CHORES;
-            self.do_chores(now);
+            self.do_chores();
         }
         let mut next = Next::Idle;
         if let Some(runner) = &mut self.runner {
+            if now >= self.next_measurement {
+                self.next_measurement = now + MEASURED_FOR;
+                runner.disk_measured(&disk::measure(), now);
+            }
             if due.catalog {
                 runner.catalog_changed();
             }
@@ -149,13 +157,10 @@ impl<F: Fn() -> E, E: Engine> Broker<F, E> {
         }
     }
 
-    fn do_chores(&mut self, now: Instant) {
+    fn do_chores(&mut self) {
         report_statistics();
-        if let Some(runner) = &mut self.runner {
-            runner.disk_measured(&disk::measure(), now);
-            if runner.wants_segments() {
-                self.shared.maintenance.wake();
-            }
+        if self.runner.as_ref().is_some_and(Runner::wants_segments) {
+            self.shared.maintenance.wake();
         }
     }
 
