@@ -59,12 +59,13 @@ pub fn commit(flush: Flush) -> Result<u64, PgError> {
     result
 }
 
-/// Rolls back whatever transaction there is; harmless in none.
+/// Rolls back whatever transaction there is, with its subtransactions; harmless in none.
 pub fn abort() {
     // An ERROR inside an abort leaves a transaction that is aborted again: once more, as the main loop of a backend does.
     for _ in 0..2 {
-        // SAFETY: legal in every state of a transaction, also after a caught ERROR, and without one.
-        if catch(|| unsafe { pg_sys::AbortCurrentTransaction() }).is_ok() {
+        // SAFETY: legal in every state of a transaction, also after a caught ERROR, and without one. AbortCurrentTransaction would end
+        // the innermost subtransaction only.
+        if catch(|| unsafe { pg_sys::AbortOutOfAnyTransaction() }).is_ok() {
             break;
         }
     }
