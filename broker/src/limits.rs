@@ -54,6 +54,9 @@ pub const FETCH_SHARES: usize = 8;
 /// these, so that clients that do not read keep nobody else waiting.
 pub const SMALL_REPLY_BYTES: usize = 64 * 1024;
 
+/// Bytes of a decoded Fetch that need no part of the receive budget while it waits: each connection has one at most.
+pub const SMALL_FETCH_BYTES: usize = 64 * 1024;
+
 /// Tables that one group commit may touch (the lock table of Postgres is finite); further jobs wait for the next group.
 pub const TABLES_PER_GROUP: usize = 256;
 
@@ -114,8 +117,9 @@ pub const LONG_REQUEST_TIME: Duration = Duration::from_secs(5);
 /// ones get REQUEST_TIMED_OUT and surely are not written.
 pub const LONG_WORK_WAITING: usize = 64;
 
-/// Records of a rejected batch that a Produce response names one by one; further ones are rejected with the batch, unnamed.
-pub const RECORD_ERRORS_PER_BATCH: usize = 1000;
+/// Records of rejected batches that a Produce response names one by one; further ones are rejected with their batch, unnamed.
+/// A request of a few megabytes can hold hundreds of millions of them.
+pub const RECORD_ERRORS_PER_REQUEST: usize = 1000;
 
 /// Shortest time that a Produce waits for its commit, whatever its `timeout_ms`: with Kafka that timeout does not bound the write to the
 /// leader's log, only the wait for replicas, so a small one must not turn successful writes into REQUEST_TIMED_OUT.

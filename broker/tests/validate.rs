@@ -27,6 +27,7 @@ const RULES: Rules = Rules {
     compression: TopicCompression::Producer,
     produce_version: 13,
     decompressed_max_bytes: limits::DECOMPRESSED_BATCH_BYTES,
+    record_errors_max: limits::RECORD_ERRORS_PER_REQUEST,
 };
 
 const IDEMPOTENT: BatchFacts = BatchFacts {
@@ -328,7 +329,7 @@ fn a_compacted_topic_takes_no_record_without_key() {
 #[test]
 fn the_records_named_in_an_error_are_bounded() {
     let mut builder = BatchBuilder::new(IDEMPOTENT);
-    for _ in 0..limits::RECORD_ERRORS_PER_BATCH * 2 {
+    for _ in 0..limits::RECORD_ERRORS_PER_REQUEST * 2 {
         builder.push(NOW, None, None, []).unwrap();
     }
     let error = refused(
@@ -338,7 +339,7 @@ fn the_records_named_in_an_error_are_bounded() {
             ..RULES
         },
     );
-    assert_eq!(error.record_errors.len(), limits::RECORD_ERRORS_PER_BATCH);
+    assert_eq!(error.record_errors.len(), limits::RECORD_ERRORS_PER_REQUEST);
 }
 
 #[test]

@@ -60,6 +60,7 @@ impl World {
             settings: settings.clone(),
             catalog: runner.catalog(),
             storage: runner.storage(),
+            directory: runner.directory(),
             response_budget: replies.clone(),
             small_responses: Budget::new(1 << 20),
             long_work: LongWork::new(1),
@@ -100,6 +101,7 @@ impl World {
             early_reply: false,
             deadline,
             charge: None,
+            growth_charge: None,
         };
         self.serve(storage.append(append)).await.expect("a reply").expect("an offset");
     }

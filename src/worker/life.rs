@@ -61,6 +61,7 @@ pub fn run<E: Engine>(new_engine: impl Fn() -> E) {
         waker: waiting.waker(),
         settings: lower_connections(settings, files),
         runner: None,
+        serving: false,
         extension: String::new(),
         said: String::new(),
         busy_since: None,
@@ -106,8 +107,9 @@ struct Broker<F, E: Engine> {
     files: FileShares,
     waker: Arc<Waker>,
     settings: Snapshot,
-    /// There while the broker serves, with a server in `exit`.
     runner: Option<Runner<E>>,
+    /// Whether `runner` is served, by a server in `exit`.
+    serving: bool,
     /// Identity of the extension that `runner` was opened for.
     extension: String,
     /// The last line about not serving, which is not repeated.
@@ -134,6 +136,7 @@ impl<F: Fn() -> E, E: Engine> Broker<F, E> {
             self.next_chores = now + CHORES;
             self.do_chores();
         }
+        self.serve_when_durable();
         let mut next = Next::Idle;
         if let Some(runner) = &mut self.runner {
             if now >= self.next_measurement {
@@ -149,6 +152,9 @@ impl<F: Fn() -> E, E: Engine> Broker<F, E> {
         let mut longest = self.changes.until_poll(now);
         if self.runner.as_ref().is_some_and(Runner::disk_is_full) {
             longest = longest.min(CHORES);
+        }
+        if self.runner.is_some() && !self.serving {
+            longest = longest.min(RETRY_BUSY);
         }
         match next {
             Next::Again => Duration::ZERO,
@@ -171,7 +177,7 @@ impl<F: Fn() -> E, E: Engine> Broker<F, E> {
         if let Some(runner) = &mut self.runner {
             runner.configure(&self.settings.broker);
         }
-        if self.runner.is_some() && old.needs_new_listener(&self.settings) {
+        if self.serving && old.needs_new_listener(&self.settings) {
             exit::stop_server();
             self.start_server();
         } else {
@@ -212,7 +218,7 @@ impl<F: Fn() -> E, E: Engine> Broker<F, E> {
                 runner.disk_measured(&disk::measure(), Instant::now());
                 self.busy_since = None;
                 self.runner = Some(runner);
-                self.start_server();
+                self.serve_when_durable();
             }
             Err(EngineError::Busy(_)) if self.busy_since.get_or_insert_with(Instant::now).elapsed() < RETRY => {
                 self.changes.look_at(Instant::now() + RETRY_BUSY);
@@ -221,6 +227,19 @@ impl<F: Fn() -> E, E: Engine> Broker<F, E> {
                 self.say(format!("the topics cannot be read: {error}"));
                 self.changes.look_at(Instant::now() + RETRY);
             }
+        }
+    }
+
+    fn serve_when_durable(&mut self) {
+        if self.serving {
+            return;
+        }
+        match self.runner.as_mut().map(Runner::may_serve) {
+            Some(true) => self.start_server(),
+            Some(false) => {
+                self.say("no synchronous standby has confirmed what is in the log (see synchronous_standby_names)".to_owned())
+            }
+            None => {}
         }
     }
 
@@ -233,11 +252,13 @@ impl<F: Fn() -> E, E: Engine> Broker<F, E> {
         match signals::with_all_blocked(|| Server::start(settings, runner)) {
             Ok(server) => {
                 exit::keep_server(server);
+                self.serving = true;
                 self.said.clear();
                 report::log(format_args!("pg_kafka listens on {place}"));
                 self.warn_of_addresses();
             }
             Err(error) => {
+                self.serving = false;
                 self.runner = None;
                 self.say(format!("cannot listen on {place}: {error}"));
                 self.changes.look_at(Instant::now() + RETRY);
@@ -264,6 +285,7 @@ impl<F: Fn() -> E, E: Engine> Broker<F, E> {
     fn stop_serving(&mut self) {
         if self.runner.is_some() {
             exit::stop_server();
+            self.serving = false;
             self.runner = None;
         }
     }

@@ -1,24 +1,28 @@
 //! Produce and Fetch together, over a database thread on the model.
 
+use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchRequest, FetchTopic};
 use kafka_protocol::messages::fetch_response::PartitionData;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, ProduceRequest, TopicProduceData};
 use kafka_protocol::messages::produce_response::PartitionProduceResponse;
 use kafka_protocol::messages::{TopicName, TransactionalId};
-use kafka_protocol::protocol::StrBytes;
+use kafka_protocol::protocol::{Encodable, StrBytes};
 use kafka_protocol::ResponseError;
 use uuid::Uuid;
 
+use super::dispatch::Dispatcher;
 use super::encoding::assert_encodes;
 use super::fixture::TestBroker;
 use super::table::ApiKey;
 use super::{fetch, produce};
-use crate::net::Charge;
+use crate::net::{Budget, Charge, Protocol};
 use crate::settings::Settings;
 use crate::storage::model::ModelDatabase;
+use crate::wire::batch::Compression;
 use crate::wire::batch_builder::{BatchBuilder, BatchFacts};
 
 struct Bench {
@@ -348,4 +352,114 @@ async fn an_exhausted_response_budget_leaves_room_for_small_answers() {
     }
     drop(held);
     assert!(waiting.await.records.unwrap().len() > 100_000);
+}
+
+/// Goal: a Fetch does not wait for more bytes than its answer may have.
+#[tokio::test]
+async fn a_fetch_waits_for_no_more_than_it_may_have() {
+    let bench = Bench::start(&ModelDatabase::default());
+    bench.create("a").await;
+    bench.produce("a", plain(&["x", "y"])).await;
+    let size = plain(&["x", "y"]).len() as i32;
+    let asked = bench.fetch("a", 0, |body| {
+        body.with_max_wait_ms(600_000).with_min_bytes(10 * size).with_max_bytes(size)
+    });
+    let answer = tokio::time::timeout(Duration::from_secs(30), asked).await.unwrap();
+    assert_eq!(answer.records.unwrap().len(), size as usize);
+}
+
+/// A Produce of these records to partition 0, as often as said.
+fn repeated(topic: &str, records: &Bytes, times: usize) -> ProduceRequest {
+    let partition = PartitionProduceData::default()
+        .with_index(0)
+        .with_records(Some(records.clone()));
+    let data = TopicProduceData::default()
+        .with_name(name(topic))
+        .with_partition_data(vec![partition; times]);
+    ProduceRequest::default()
+        .with_acks(-1)
+        .with_timeout_ms(30_000)
+        .with_topic_data(vec![data])
+}
+
+/// Goal: the records at fault that a response names are bounded for the request, not for each of its batches.
+#[tokio::test]
+async fn a_request_has_so_many_record_errors() {
+    let bench = Bench::start(&ModelDatabase::default());
+    bench.create("a").await;
+    let mut builder = BatchBuilder::new(BatchFacts::default());
+    for _ in 0..300 {
+        builder.push(i64::MAX / 2, None, None, []).unwrap();
+    }
+    let body = repeated("a", &builder.build().unwrap(), 10);
+    let info = bench.broker.request(9);
+    let started = produce::start(&bench.broker.context, &info, body, 0, Charge::none());
+    let produce::Outcome::Response(response) = started.finish().await else {
+        panic!("no response")
+    };
+    let answers = &response.responses[0].partition_responses;
+    assert!(answers
+        .iter()
+        .all(|answer| answer.error_code == ResponseError::InvalidTimestamp.code()));
+    let named: Vec<_> = answers.iter().map(|answer| answer.record_errors.len()).collect();
+    assert_eq!(named, [300, 300, 300, 100, 0, 0, 0, 0, 0, 0]);
+}
+
+/// Goal: what a batch grows to when it is rebuilt counts against the receive budget, and where that is exhausted it is refused and
+/// surely not written.
+#[tokio::test]
+async fn batches_that_grow_are_charged() {
+    let bench = Bench::start(&ModelDatabase::default());
+    bench
+        .broker
+        .create_topic("a", 1, &[("compression.type", "uncompressed")])
+        .await;
+    let zeros = [0; 100_000];
+    let mut builder = BatchBuilder::new(BatchFacts {
+        compression: Compression::Zstd,
+        ..BatchFacts::default()
+    });
+    builder.push(now_ms(), None, Some(&zeros), []).unwrap();
+    let records = builder.build().unwrap();
+    assert!(records.len() < 1_000);
+    let info = bench.broker.request(9);
+    for (budget, codes) in [(150_000, [0, 7]), (250_000, [0, 0])] {
+        let budget = Budget::new(budget);
+        let charge = budget.acquire(2 * records.len()).await;
+        bench.broker.model.database.hold_durability(true);
+        let started = produce::start(&bench.broker.context, &info, repeated("a", &records, 2), 0, charge);
+        bench.broker.model.database.hold_durability(false);
+        let produce::Outcome::Response(response) = started.finish().await else {
+            panic!("no response")
+        };
+        let answers = response.responses[0].partition_responses.iter();
+        assert_eq!(answers.map(|answer| answer.error_code).collect::<Vec<_>>(), codes);
+    }
+}
+
+/// Goal: a Fetch that waits keeps nobody from sending: its frame, however large, is given back before it waits.
+#[tokio::test]
+async fn a_waiting_fetch_holds_nothing_of_the_receive_budget() {
+    let bench = Bench::start(&ModelDatabase::default());
+    bench.create("a").await;
+    let partition = FetchPartition::default().with_partition(0).with_partition_max_bytes(1 << 20);
+    let topics = vec![FetchTopic::default().with_topic(name("a")).with_partitions(vec![partition])];
+    let body = FetchRequest::default()
+        .with_max_wait_ms(600_000)
+        .with_min_bytes(1)
+        .with_max_bytes(1 << 20)
+        .with_topics(topics);
+    let mut frame = BytesMut::new();
+    // Key, version, correlation id, no client id, no tagged fields.
+    frame.extend_from_slice(&[0, 1, 0, 12, 0, 0, 0, 1, 0xff, 0xff, 0]);
+    body.encode(&mut frame, 12).unwrap();
+    frame.resize(1 << 20, 0);
+    let budget = Budget::new(1 << 20);
+    let charge = budget.acquire(frame.len()).await;
+    let peer = bench.broker.request(12).peer;
+    let dispatcher = Arc::new(Dispatcher::new(bench.broker.context));
+    let mut reply = dispatcher.start(&peer, frame.freeze(), charge);
+    let polled = std::future::poll_fn(|cx| Poll::Ready(reply.as_mut().poll(cx))).await;
+    assert!(polled.is_pending());
+    assert_eq!(budget.free(), budget.total());
 }

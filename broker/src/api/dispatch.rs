@@ -59,13 +59,7 @@ impl Dispatcher {
         let (context, info) = (&self.context, &request.info);
         let reply = match request.api.key {
             ApiKey::Produce => return request.finish_produce(request.start_produce(context, charge)?).await,
-            ApiKey::Fetch => {
-                let (response, charge) = fetch::handle(context, info, request.decode()?).await;
-                return Ok(Reply::Frame {
-                    chunks: vec![request.encode(&response)?],
-                    charge: Some(charge),
-                });
-            }
+            ApiKey::Fetch => return request.answer_fetch(context, charge).await,
             ApiKey::ListOffsets => request.encode(&list_offsets::handle(context, info, request.decode()?).await)?,
             ApiKey::Metadata => request.encode(&metadata::handle(context, info, request.decode()?).await)?,
             ApiKey::FindCoordinator => request.encode(&find_coordinator::handle(context, info, request.decode()?).await)?,
@@ -159,6 +153,18 @@ impl Request {
 
     fn encode<T: Encodable>(&self, response: &T) -> Result<Bytes, Unanswerable> {
         encode(self.api, self.info.version, self.correlation_id, response)
+    }
+
+    /// A Fetch may wait for minutes, and nobody is to wait for it: what is kept of the request is all that counts meanwhile.
+    async fn answer_fetch(mut self, context: &Context, mut charge: Charge) -> Result<Reply, Unanswerable> {
+        let body = fetch::unpinned(self.decode()?);
+        self.body.clear();
+        charge.settle(fetch::bytes_kept(&body));
+        let (response, charge) = fetch::handle(context, &self.info, body).await;
+        Ok(Reply::Frame {
+            chunks: vec![self.encode(&response)?],
+            charge: Some(charge),
+        })
     }
 
     fn start_produce(&self, context: &Context, charge: Charge) -> Result<produce::Started, Unanswerable> {

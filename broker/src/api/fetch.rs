@@ -18,12 +18,14 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchRequest, FetchTopic};
 use kafka_protocol::messages::fetch_response::{FetchResponse, FetchableTopicResponse, PartitionData};
+use kafka_protocol::messages::TopicName;
+use kafka_protocol::protocol::StrBytes;
 use kafka_protocol::ResponseError;
 use tokio::sync::Notify;
 
 use super::{Context, RequestInfo};
 use crate::catalog::{Topic, Topics};
-use crate::limits::{FETCH_RESPONSE_BYTES, FETCH_SHARES, SMALL_REPLY_BYTES};
+use crate::limits::{FETCH_RESPONSE_BYTES, FETCH_SHARES, SMALL_FETCH_BYTES, SMALL_REPLY_BYTES};
 use crate::log::partition::{Lookup, Partition};
 use crate::net::Charge;
 
@@ -72,6 +74,44 @@ pub fn check_epoch(requested: i32, current: i32) -> Result<(), ResponseError> {
     }
 }
 
+/// What a Fetch needs, without a part of the frame that it came in: a frame can be far larger than what it asks for.
+pub fn unpinned(mut body: FetchRequest) -> FetchRequest {
+    let partition = |asked: FetchPartition| {
+        FetchPartition::default()
+            .with_partition(asked.partition)
+            .with_current_leader_epoch(asked.current_leader_epoch)
+            .with_fetch_offset(asked.fetch_offset)
+            .with_partition_max_bytes(asked.partition_max_bytes)
+    };
+    let topic = |asked: FetchTopic| {
+        FetchTopic::default()
+            .with_topic(TopicName(StrBytes::from_string(asked.topic.to_string())))
+            .with_topic_id(asked.topic_id)
+            .with_partitions(asked.partitions.into_iter().map(partition).collect())
+    };
+    let topics = std::mem::take(&mut body.topics).into_iter().map(topic).collect();
+    FetchRequest::default()
+        .with_max_wait_ms(body.max_wait_ms)
+        .with_min_bytes(body.min_bytes)
+        .with_max_bytes(body.max_bytes)
+        .with_isolation_level(body.isolation_level)
+        .with_session_epoch(body.session_epoch)
+        .with_topics(topics)
+}
+
+/// Bytes that a Fetch holds of the receive budget while it waits.
+pub fn bytes_kept(body: &FetchRequest) -> usize {
+    let of_topic = |topic: &FetchTopic| {
+        size_of::<FetchTopic>() + topic.topic.len() + topic.partitions.len() * (size_of::<FetchPartition>() + size_of::<Wanted>())
+    };
+    let bytes = body.topics.iter().map(of_topic).sum();
+    if bytes <= SMALL_FETCH_BYTES {
+        0
+    } else {
+        bytes
+    }
+}
+
 /// Answers a Fetch; the charge is what the response holds of the response budget.
 pub async fn handle(context: &Context, info: &RequestInfo, body: FetchRequest) -> (FetchResponse, Charge) {
     if info.version >= 7 && body.session_epoch > 0 {
@@ -81,7 +121,7 @@ pub async fn handle(context: &Context, info: &RequestInfo, body: FetchRequest) -
     let topics = context.catalog.topics();
     let wanted: Vec<Vec<Wanted>> = body.topics.iter().map(|topic| find(&topics, info.version, topic)).collect();
     let max_bytes = usize::try_from(body.max_bytes).unwrap_or(0).min(FETCH_RESPONSE_BYTES);
-    let readable = wait(context, &body, &wanted).await;
+    let readable = wait(context, &body, &wanted, max_bytes).await;
     let wish = readable.min(max_bytes);
     let share = (context.response_budget.total() / FETCH_SHARES).max(1);
     let filling = Filling {
@@ -181,12 +221,13 @@ fn find<'a>(topics: &Topics, version: i16, asked: &'a FetchTopic) -> Vec<Wanted<
     asked.partitions.iter().map(partition).collect()
 }
 
-/// Waits until there is something to answer with. Returns the bytes that can be read, an upper bound.
-async fn wait(context: &Context, body: &FetchRequest, wanted: &[Vec<Wanted<'_>>]) -> usize {
+/// Waits until there is something to answer with: `min_bytes`, but no more than the `max_bytes` that the answer can have. Returns
+/// the bytes that can be read, an upper bound.
+async fn wait(context: &Context, body: &FetchRequest, wanted: &[Vec<Wanted<'_>>], max_bytes: usize) -> usize {
     // A client that is gone without a word would keep its connection for as long as it was willing to wait.
     let patience = Duration::from_millis(u64::try_from(body.max_wait_ms).unwrap_or(0));
     let deadline = tokio::time::Instant::now() + patience.min(context.settings().connections_max_idle);
-    let min_bytes = usize::try_from(body.min_bytes).unwrap_or(0);
+    let min_bytes = usize::try_from(body.min_bytes).unwrap_or(0).min(max_bytes);
     loop {
         let waiter = Arc::new(Notify::new());
         let mut readable = 0;
@@ -297,11 +338,13 @@ impl Reader<'_> {
     ) -> Bytes {
         let mut size = 0;
         let mut count = 0;
+        let mut full = false;
         for batch in batches {
             let first = self.empty && count == 0;
             let fits = size + size_of(batch) <= limit || (first && self.whole_first);
             if !fits {
                 self.first_left_out |= first;
+                full = !first && limit == self.remaining;
                 break;
             }
             size += size_of(batch);
@@ -312,7 +355,8 @@ impl Reader<'_> {
             write(batch, &mut out);
         }
         self.empty &= count == 0;
-        self.remaining = self.remaining.saturating_sub(size);
+        // Once a batch does not fit the response, the partitions behind are not read for nothing: clients ask for them first next time.
+        self.remaining = if full { 0 } else { self.remaining.saturating_sub(size) };
         self.size += size;
         out.freeze()
     }

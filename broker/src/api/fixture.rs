@@ -97,6 +97,7 @@ impl TestBroker {
             early_reply: false,
             deadline: soon(),
             charge: None,
+            growth_charge: None,
         };
         self.context.storage.append(append).await.unwrap().unwrap().base_offset
     }

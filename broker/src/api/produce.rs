@@ -108,6 +108,7 @@ pub fn start(context: &Context, info: &RequestInfo, body: ProduceRequest, frame_
         frame_bytes,
         charge: Arc::new(charge),
         spent: Cell::default(),
+        record_errors_left: Cell::new(limits::RECORD_ERRORS_PER_REQUEST),
     };
     // As in Kafka, a topic without partitions is not in the answer.
     let named = body.topic_data.into_iter().filter(|data| !data.partition_data.is_empty());
@@ -166,6 +167,8 @@ struct Request<'a> {
     charge: Arc<Charge>,
     /// Time that checking its batches took so far.
     spent: Cell<Duration>,
+    /// How many records at fault can still be named: a few bytes can hold very many.
+    record_errors_left: Cell<usize>,
 }
 
 impl Request<'_> {
@@ -185,14 +188,22 @@ impl Request<'_> {
         }
         let topic = topic?;
         let partition = topic.partition(data.index).ok_or(ResponseError::UnknownTopicOrPartition)?;
-        let rules = Rules::new(&topic.name, partition.index, &topic.configs, self.version);
-        let batch = self.validate(data.records.as_ref(), &rules).map_err(|refusal| Refusal {
-            log_start_offset: if refusal.by_log {
-                partition.bounds().log_start_offset
-            } else {
-                -1
-            },
-            ..refusal
+        let rules = Rules {
+            record_errors_max: self.record_errors_left.get(),
+            ..Rules::new(&topic.name, partition.index, &topic.configs, self.version)
+        };
+        let received_bytes = data.records.as_ref().map_or(0, Bytes::len);
+        let batch = self.validate(data.records.as_ref(), &rules).map_err(|refusal| {
+            let left = self.record_errors_left.get().saturating_sub(refusal.record_errors.len());
+            self.record_errors_left.set(left);
+            Refusal {
+                log_start_offset: if refusal.by_log {
+                    partition.bounds().log_start_offset
+                } else {
+                    -1
+                },
+                ..refusal
+            }
         })?;
         if batch.header.is_transactional() {
             let code = if self.version >= 11 {
@@ -202,6 +213,7 @@ impl Request<'_> {
             };
             return Err(code.into());
         }
+        let growth_charge = self.charge_growth(received_bytes, batch.bytes.len())?;
         let receiver = self.context.storage.append(Append {
             topic: topic.number,
             partition: partition.index,
@@ -211,6 +223,7 @@ impl Request<'_> {
             early_reply: self.early_reply,
             deadline: self.deadline,
             charge: Some(self.charge.clone()),
+            growth_charge,
         });
         Ok(Partial::Queued {
             log_append_time_ms: batch.log_append_time_ms.unwrap_or(-1),
@@ -234,7 +247,7 @@ impl Request<'_> {
             }
         }
         if self.spent.get() > limits::LONG_REQUEST_TIME {
-            return Err(takes_too_long("the request's batches take too long to decompress"));
+            return Err(refused_for_now("the request's batches take too long to decompress"));
         }
         let worked = self.context.long_work.run(|| {
             let begun = Instant::now();
@@ -243,8 +256,18 @@ impl Request<'_> {
             validated
         });
         worked
-            .map_err(|Crowded| takes_too_long("too many batches wait to be decompressed"))?
+            .map_err(|Crowded| refused_for_now("too many batches wait to be decompressed"))?
             .map_err(Refusal::from)
+    }
+
+    /// A batch that was rebuilt can be many times what came in; until it is durable that counts as well.
+    fn charge_growth(&self, received_bytes: usize, bytes: usize) -> Result<Option<Charge>, Refusal> {
+        if bytes <= received_bytes {
+            return Ok(None);
+        }
+        let more = self.charge.try_more(bytes - received_bytes);
+        more.map(Some)
+            .ok_or_else(|| refused_for_now("there is no room now for the batch as it is stored"))
     }
 
     /// The bytes, copied if they are a small part of the frame: the tail cache keeps them, and would keep the whole frame with them.
@@ -258,7 +281,7 @@ impl Request<'_> {
 }
 
 /// Surely not written, and may be sent again.
-fn takes_too_long(message: &str) -> Refusal {
+fn refused_for_now(message: &str) -> Refusal {
     Refusal {
         message: Some(message.to_owned()),
         ..ResponseError::RequestTimedOut.into()

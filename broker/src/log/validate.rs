@@ -45,6 +45,8 @@ pub struct Rules<'a> {
     pub produce_version: i16,
     /// Bytes that a batch may decompress to, at most [`limits::DECOMPRESSED_BATCH_BYTES`].
     pub decompressed_max_bytes: usize,
+    /// How many records at fault are named, at most [`limits::RECORD_ERRORS_PER_REQUEST`].
+    pub record_errors_max: usize,
 }
 
 impl<'a> Rules<'a> {
@@ -62,6 +64,7 @@ impl<'a> Rules<'a> {
             compression: configs.compression,
             produce_version,
             decompressed_max_bytes: limits::DECOMPRESSED_BATCH_BYTES,
+            record_errors_max: limits::RECORD_ERRORS_PER_REQUEST,
         }
     }
 }
@@ -86,7 +89,7 @@ pub struct ValidationError {
     pub message: String,
     /// Whether it is the log that refuses, which knows its start, and not the check of the request before it.
     pub by_log: bool,
-    /// The records at fault by their index in the batch, at most [`limits::RECORD_ERRORS_PER_BATCH`]; empty where it is the batch.
+    /// The records at fault by their index in the batch, at most [`Rules::record_errors_max`]; empty where it is the batch.
     pub record_errors: Vec<(i32, Option<String>)>,
     /// Whether the reason is that it decompresses to more than [`Rules::decompressed_max_bytes`].
     pub decompresses_to_more: bool,
@@ -331,11 +334,11 @@ impl RecordCheck<'_> {
             let timestamp = self.header.timestamp_of(record.timestamp_delta);
             scan.max_timestamp = scan.max_timestamp.max(timestamp);
             scan.consecutive &= record.offset_delta == index;
-            if let Err((code, message)) = self.one(&record, timestamp) {
+            if let Err(fault) = self.one(&record, timestamp) {
                 rejected += 1;
-                timestamp_rejected |= code == ResponseError::InvalidTimestamp;
-                if record_errors.len() < limits::RECORD_ERRORS_PER_BATCH {
-                    record_errors.push((index, Some(message)));
+                timestamp_rejected |= fault.code() == ResponseError::InvalidTimestamp;
+                if record_errors.len() < self.rules.record_errors_max {
+                    record_errors.push((index, Some(self.describe(&fault))));
                 }
             }
         }
@@ -357,34 +360,57 @@ impl RecordCheck<'_> {
         })
     }
 
-    fn one(&self, record: &RecordFacts, timestamp: i64) -> Result<(), (ResponseError, String)> {
+    fn one(&self, record: &RecordFacts, timestamp: i64) -> Result<(), RecordFault> {
         if self.rules.compacted && !record.has_key {
-            return Err((
-                ResponseError::InvalidRecord,
-                format!(
-                    "Compacted topic cannot accept message without key in topic partition {}-{}",
-                    self.rules.topic, self.rules.partition
-                ),
-            ));
+            return Err(RecordFault::NoKey);
         }
         if self.rules.timestamp_type == TimestampType::CreateTime && timestamp != NO_TIMESTAMP {
             // Wraps where Java's arithmetic does: a limit of the largest number is no limit.
             let age = self.now_ms.wrapping_sub(timestamp);
             if age > self.rules.timestamp_before_max_ms || age.wrapping_neg() > self.rules.timestamp_after_max_ms {
-                let message = format!(
-                    "Timestamp {timestamp} of message with offset {} is out of range. The timestamp should be within [{}, {}]",
-                    record.offset_delta,
-                    self.now_ms.wrapping_sub(self.rules.timestamp_before_max_ms),
-                    self.now_ms.wrapping_add(self.rules.timestamp_after_max_ms)
-                );
-                return Err((ResponseError::InvalidTimestamp, message));
+                return Err(RecordFault::TimestampOutOfRange {
+                    timestamp,
+                    offset_delta: record.offset_delta,
+                });
             }
         } else if self.header.timestamp_type() == TimestampType::LogAppendTime {
-            let message =
-                "Invalid timestamp type in message. Producer should not set timestamp type to LogAppendTime.".to_owned();
-            return Err((ResponseError::InvalidTimestamp, message));
+            return Err(RecordFault::TimestampType);
         }
         Ok(())
+    }
+
+    /// Kafka's words.
+    fn describe(&self, fault: &RecordFault) -> String {
+        match fault {
+            RecordFault::NoKey => format!(
+                "Compacted topic cannot accept message without key in topic partition {}-{}",
+                self.rules.topic, self.rules.partition
+            ),
+            RecordFault::TimestampOutOfRange { timestamp, offset_delta } => format!(
+                "Timestamp {timestamp} of message with offset {offset_delta} is out of range. The timestamp should be within [{}, {}]",
+                self.now_ms.wrapping_sub(self.rules.timestamp_before_max_ms),
+                self.now_ms.wrapping_add(self.rules.timestamp_after_max_ms)
+            ),
+            RecordFault::TimestampType => {
+                "Invalid timestamp type in message. Producer should not set timestamp type to LogAppendTime.".to_owned()
+            }
+        }
+    }
+}
+
+/// Why a record is refused.
+enum RecordFault {
+    NoKey,
+    TimestampOutOfRange { timestamp: i64, offset_delta: i32 },
+    TimestampType,
+}
+
+impl RecordFault {
+    fn code(&self) -> ResponseError {
+        match self {
+            RecordFault::NoKey => ResponseError::InvalidRecord,
+            RecordFault::TimestampOutOfRange { .. } | RecordFault::TimestampType => ResponseError::InvalidTimestamp,
+        }
     }
 }
 

@@ -116,6 +116,25 @@ impl Charge {
         }
     }
 
+    /// Gives back what it holds above `bytes`, and the right to exceed the budget: for a request of which no more than that is kept.
+    pub fn settle(&mut self, bytes: usize) {
+        self.overdraft = None;
+        self.shrink_to(bytes);
+    }
+
+    /// A charge of `bytes` more on the same budget, if they are free: for what grew after it was received. Never for who exceeds the
+    /// budget already.
+    pub fn try_more(&self, bytes: usize) -> Option<Charge> {
+        let Some(permit) = self.bytes.as_ref().filter(|_| !self.is_overdraft()) else {
+            return (!self.is_overdraft()).then(Charge::none);
+        };
+        let more = Arc::clone(permit.semaphore()).try_acquire_many_owned(u32::try_from(bytes).ok()?);
+        Some(Charge {
+            bytes: Some(more.ok()?),
+            overdraft: None,
+        })
+    }
+
     /// Adds another charge of the same budget to this one.
     pub(super) fn grow(&mut self, more: Charge) {
         match (self.bytes.as_mut(), more.bytes) {
@@ -200,6 +219,21 @@ mod tests {
         assert_eq!(budget.free(), 100);
     }
 
+    /// Goal: what grew is charged on the same budget, and refused where that is exhausted or exceeded.
+    #[tokio::test]
+    async fn what_grew_is_charged_too() {
+        let frames = FrameBudget::new(Budget::new(100));
+        let charge = frames.budget().acquire(60).await;
+        let more = charge.try_more(30).expect("30 are free");
+        assert_eq!((more.bytes(), frames.budget().free()), (30, 10));
+        assert!(charge.try_more(11).is_none());
+        drop(more);
+        assert!(charge.try_more(40).is_some());
+        let mut exceeding = Charge::none();
+        frames.extend(&mut exceeding, 50).await;
+        assert!(exceeding.is_overdraft() && exceeding.try_more(1).is_none());
+    }
+
     /// Goal: a wish larger than the whole budget waits for all of it and no longer.
     #[tokio::test]
     async fn more_than_everything_is_everything() {
@@ -245,7 +279,12 @@ mod tests {
         assert!(first.is_overdraft());
         frames.extend(&mut first, 1_000).await;
         assert!(!frames.try_extend(&mut second, 50));
-        drop(first);
+        first.settle(50);
+        assert!(!first.is_overdraft());
+        let mut third = Charge::none();
+        frames.extend(&mut third, 50).await;
+        assert!(third.is_overdraft(), "the right to exceed the budget is there again");
+        drop((first, third));
         frames.extend(&mut second, 50).await;
         assert!(!second.is_overdraft());
         drop(second);

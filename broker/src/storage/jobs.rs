@@ -81,8 +81,10 @@ pub struct Append {
     pub early_reply: bool,
     /// When it is given up if it could not be begun.
     pub deadline: Instant,
-    /// The part of the receive budget that `bytes` holds.
+    /// The part of the receive budget that the request holds.
     pub charge: Option<std::sync::Arc<Charge>>,
+    /// The part that `bytes` holds beyond what was received.
+    pub growth_charge: Option<Charge>,
 }
 
 /// What an append gave.

@@ -2,6 +2,7 @@
 
 use crate::{my_turn, set, stop, Kept, LogSince};
 use kafka_test::batch::Batch;
+use kafka_test::connection::Connection;
 use kafka_test::patience::eventually;
 use kafka_test::process::kill_at_once;
 use kafka_test::requests::{fetch_request, only_partition_produced, produce_request, read_all, Reading, FETCH, PRODUCE};
@@ -109,8 +110,8 @@ fn write_until_closed(server: &Server, topic: &Topic, partition: i32) -> Vec<i64
     acknowledged
 }
 
-/// Goal: while a synchronous standby is missing, a fast shutdown ends in time, and the produce that waited for the standby is not
-/// answered as written.
+/// Goal: while a synchronous standby is missing, a fast shutdown ends in time, the produce that waited for the standby is not
+/// answered as written, and the next start does not serve it.
 #[test]
 fn a_fast_shutdown_does_not_wait_for_a_standby() {
     let server = my_turn();
@@ -134,7 +135,13 @@ fn a_fast_shutdown_does_not_wait_for_a_standby() {
             "acknowledged without the standby"
         );
     }
+    // Consumers would see what no standby has, were it served.
     server.start_again();
+    log.line_with("no synchronous standby has confirmed");
+    assert!(
+        Connection::try_open(&server.bootstrap).is_err(),
+        "unconfirmed records are served"
+    );
     let mut session = session(&server);
     session.batch_execute("ALTER SYSTEM RESET synchronous_standby_names").unwrap();
     session.batch_execute("SELECT pg_reload_conf()").unwrap();

@@ -1,5 +1,6 @@
 //! Topic administration: each job a transaction of its own, because DDL never shares one with appends (design I2).
 
+use super::topic_log::TopicLog;
 use super::{AdminJob, Completion, InFlight, Runner};
 use crate::catalog::configs::TopicConfigs;
 use crate::catalog::deletion::new_log_start;
@@ -38,6 +39,20 @@ impl<E: Engine> Runner<E> {
             Err(error) => {
                 self.engine.rollback();
                 Err(error)
+            }
+        }
+    }
+
+    /// Makes the next segment of topics that run out of offsets in the one that is being filled, which the tables do not tell the
+    /// maintenance worker. It is DDL on the database thread, once in 2^30 records of a partition.
+    pub(super) fn make_crowded_segments(&mut self) {
+        let logs = self.filling.iter().filter_map(|number| self.logs.get(number));
+        let crowded: Vec<_> = logs.filter_map(TopicLog::crowded_out).collect();
+        for segment in crowded {
+            match self.transaction(|engine| engine.create_segment(segment)) {
+                Ok(_) => self.reload = true,
+                Err(EngineError::Busy(_)) => {}
+                Err(error) => tracing::warn!(%error, ?segment, "the next segment cannot be made"),
             }
         }
     }

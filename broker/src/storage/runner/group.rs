@@ -7,7 +7,7 @@ use super::topic_log::{base_offset_of, Stretch, TopicLog};
 use super::{log_disk, AppendReply, Completion, InFlight, Runner};
 use crate::limits::{BYTES_PER_GROUP, TABLES_PER_GROUP, TABLES_PER_RERUN};
 use crate::storage::engine::{
-    CommitMode, Engine, EngineError, EngineResult, PlacedBatch, SegmentId, TimeIndexEntry, TopicNumber,
+    CommitMode, Engine, EngineError, EngineResult, PlacedBatch, SegmentId, SegmentRecord, TimeIndexEntry, TopicNumber,
 };
 use crate::storage::jobs::{AppendJob, Appended, StorageError};
 
@@ -269,7 +269,7 @@ impl<E: Engine> Runner<E> {
             replies.push(AppendReply {
                 reply,
                 base_offset,
-                _charge: append.charge,
+                _charges: (append.charge, append.growth_charge),
             });
         }
         for (index, (next_offset, stretch)) in plan.partitions {
@@ -331,7 +331,8 @@ fn plan<E: Engine>(
     engine.lock_segment(log.id_of(active))?;
 
     let payload: u64 = jobs.iter().map(|job| job.append.bytes.len() as u64).sum();
-    let full = active.bytes > 0 && active.bytes + payload > log.topic.configs.segment_bytes();
+    let too_many_bytes = active.bytes > 0 && active.bytes + payload > log.topic.configs.segment_bytes();
+    let full = too_many_bytes || !offsets_fit(log, active, jobs);
     let mut segment = active;
     let mut closed = Vec::new();
     let mut activate = None;
@@ -384,6 +385,13 @@ fn plan<E: Engine>(
         plan.closed.push((id, entries));
     }
     Ok(plan)
+}
+
+/// Whether the offsets of all jobs are within reach of the segment, whose index has 32 bits for them.
+fn offsets_fit(log: &TopicLog, segment: &SegmentRecord, jobs: &[AppendJob]) -> bool {
+    let offsets: i64 = jobs.iter().map(|job| i64::from(job.append.last_offset_delta) + 1).sum();
+    jobs.iter()
+        .all(|job| i32::try_from(log.offsets_in(segment, job.append.partition) + offsets).is_ok())
 }
 
 fn lock_if_free<E: Engine>(engine: &mut E, segment: SegmentId) -> Result<bool, Attempt> {

@@ -110,7 +110,7 @@ enum Completion {
 struct AppendReply {
     reply: Option<ReplyTo<Appended>>,
     base_offset: i64,
-    _charge: Option<Arc<Charge>>,
+    _charges: (Option<Arc<Charge>>, Option<Charge>),
 }
 
 /// A committed transaction that is not known to be durable.
@@ -122,6 +122,8 @@ struct InFlight {
 /// See the module's head. Lives on the database thread; dropping it refuses all jobs that wait.
 pub struct Runner<E: Engine> {
     engine: E,
+    /// The commit that raised the leader epoch, behind all that was found in the log.
+    opened: LogPosition,
     storage: Storage,
     queue: Arc<JobQueue>,
     catalog: Arc<Catalog>,
@@ -146,13 +148,13 @@ pub struct Runner<E: Engine> {
 }
 
 impl<E: Engine> Runner<E> {
-    /// Raises the leader epoch, loads the catalog and finds the end of each partition. Before this returns nothing is served.
+    /// Raises the leader epoch, loads the catalog and finds the end of each partition. To be served when [`Runner::may_serve`].
     ///
     /// # Errors
     /// [`EngineError::Busy`] while another session holds a lock on the tables: to be called again later with a new engine.
     pub fn open(mut engine: E, wake: Wake, settings: &Settings) -> EngineResult<Self> {
         let opened = Self::raise_epoch(&mut engine);
-        let (cluster_id, leader_epoch) = match opened {
+        let (cluster_id, leader_epoch, opened) = match opened {
             Ok(opened) => opened,
             Err(error) => {
                 engine.rollback();
@@ -162,6 +164,7 @@ impl<E: Engine> Runner<E> {
         let queue = Arc::new(JobQueue::default());
         let mut runner = Runner {
             engine,
+            opened,
             storage: Storage::new(queue.clone(), wake),
             queue,
             catalog: Arc::new(Catalog::new(cluster_id, leader_epoch)),
@@ -187,13 +190,19 @@ impl<E: Engine> Runner<E> {
         Ok(runner)
     }
 
-    fn raise_epoch(engine: &mut E) -> EngineResult<(String, i32)> {
+    fn raise_epoch(engine: &mut E) -> EngineResult<(String, i32, LogPosition)> {
         engine.begin()?;
         engine.lock_bookkeeping()?;
         let cluster_id = engine.cluster_id()?;
         let leader_epoch = engine.next_leader_epoch()?;
-        engine.commit(CommitMode::Flush)?;
-        Ok((cluster_id, leader_epoch))
+        let position = engine.commit(CommitMode::Flush)?;
+        Ok((cluster_id, leader_epoch, position))
+    }
+
+    /// Whether the leader epoch and all that was found in the log are durable. Before that nothing may be served: the log may end in
+    /// records that the promotion of a standby would replace.
+    pub fn may_serve(&mut self) -> bool {
+        self.engine.durable_position() >= self.opened
     }
 
     /// The face for the other threads.
@@ -252,6 +261,7 @@ impl<E: Engine> Runner<E> {
             }
         }
         let more_appends = self.run_appends();
+        self.make_crowded_segments();
         self.complete_durable();
         self.run_admin();
         let more_reads = self.run_reads();

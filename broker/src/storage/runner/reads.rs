@@ -44,6 +44,9 @@ impl<E: Engine> Runner<E> {
             match outcome {
                 Ok(answer) => budget = budget.saturating_sub(answer.send(read)),
                 Err(StorageError::Engine(EngineError::Busy(_))) => {
+                    // A read that fails leaves a transaction in which the next one could not read.
+                    self.engine.rollback();
+                    begun = false;
                     read.set_aside = true;
                     busy.push_back(read);
                 }

@@ -110,6 +110,7 @@ impl Bench {
             early_reply: false,
             deadline: self.later(),
             charge: None,
+            growth_charge: None,
         })
     }
 
@@ -203,6 +204,7 @@ fn an_early_reply_comes_at_commit_and_the_high_watermark_waits() {
         early_reply: true,
         deadline: bench.later(),
         charge: None,
+        growth_charge: None,
     });
     bench.turn();
     assert!(answered(&mut receiver).unwrap().is_ok());
@@ -350,6 +352,70 @@ fn segments_roll_when_the_next_one_is_made_and_reads_cross_the_border() {
     drop(bench);
     let bench = Bench::open(&database);
     assert_eq!((bench.end("a", 0), bench.end("a", 1)), (16, 7));
+}
+
+/// Goal: a segment holds 2^31 offsets of a partition; the next one is there in time however few bytes that is.
+#[test]
+fn segments_roll_before_their_offsets_run_out() {
+    const RECORDS: i32 = 1 << 29;
+    let database = ModelDatabase::default();
+    let mut bench = Bench::open(&database);
+    let topic = bench.create("a", 2, MIB);
+    let batches: Vec<_> = (0..10).map(|number| i64::from(RECORDS) * number).collect();
+    for base_offset in &batches {
+        assert_eq!(bench.append(topic, 0, batch(RECORDS, 100, 0)), Ok(*base_offset));
+        assert_eq!(
+            bench.append(topic, 1, batch(1, 100, 0)),
+            Ok(*base_offset / i64::from(RECORDS))
+        );
+    }
+    assert_eq!(bench.stored(topic, 0, 0), batches);
+    drop(bench);
+    let bench = Bench::open(&database);
+    assert_eq!((bench.end("a", 0), bench.end("a", 1)), (i64::from(RECORDS) * 10, 10));
+}
+
+/// Goal: reads that stand behind one of a locked segment are answered.
+#[test]
+fn a_read_of_a_locked_segment_delays_no_other() {
+    let database = ModelDatabase::default();
+    let mut bench = Bench::open(&database);
+    let (a, b) = (bench.create("a", 1, MIB), bench.create("b", 1, MIB));
+    for topic in [a, b] {
+        bench.append(topic, 0, batch(1, 100, 0)).unwrap();
+    }
+    let segment = SegmentId { topic: a, number: 1 };
+    database.hold_segment(segment);
+    let (storage, deadline) = (bench.runner.storage(), bench.later());
+    let mut locked = [0, 1].map(|_| Box::pin(storage.read(a, 0, 0, 1 << 20, deadline)));
+    let mut context = Context::from_waker(Waker::noop());
+    for read in &mut locked {
+        assert!(read.as_mut().poll(&mut context).is_pending());
+    }
+    assert_eq!(bench.stored(b, 0, 0), [0]);
+    database.release_segment(segment);
+    for read in locked {
+        assert_eq!(bench.run(read).unwrap().len(), 1);
+    }
+}
+
+/// Goal: after a restart nothing may be served before the log as it was found is durable: what no standby confirmed may be replaced.
+#[test]
+fn a_restart_waits_for_what_it_found() {
+    let database = ModelDatabase::default();
+    let mut bench = Bench::open(&database);
+    assert!(bench.runner.may_serve());
+    let topic = bench.create("a", 1, MIB);
+    database.hold_durability(true);
+    let mut receiver = bench.submit(topic, 0, batch(1, 100, 0));
+    bench.turn();
+    assert!(answered(&mut receiver).is_none());
+    drop(bench);
+    let mut bench = Bench::open(&database);
+    assert!(!bench.runner.may_serve());
+    database.hold_durability(false);
+    assert!(bench.runner.may_serve());
+    assert_eq!(bench.end("a", 0), 1);
 }
 
 #[test]

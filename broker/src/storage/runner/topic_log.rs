@@ -161,6 +161,24 @@ impl TopicLog {
             && self
                 .active()
                 .is_some_and(|active| active.bytes > self.topic.configs.segment_bytes() / 2)
+            || self.crowded_out().is_some()
+    }
+
+    /// How many offsets the partition has in the segment that is being filled.
+    pub(super) fn offsets_in(&self, active: &SegmentRecord, partition: i32) -> i64 {
+        self.partitions[partition as usize].next_offset - base_offset_of(active, partition).unwrap_or(0)
+    }
+
+    /// The next segment, if it is to be made because a partition has used half of the offsets that one can hold. Batches that
+    /// compress very well get there long before `segment.bytes`.
+    pub(super) fn crowded_out(&self) -> Option<SegmentId> {
+        let active = self.active().filter(|_| self.ready().is_none())?;
+        let crowded =
+            (0..self.partitions.len() as i32).any(|partition| self.offsets_in(active, partition) > i64::from(i32::MAX / 2));
+        crowded.then(|| SegmentId {
+            topic: self.topic.number,
+            number: active.number + 1,
+        })
     }
 
     pub(super) fn id_of(&self, segment: &SegmentRecord) -> SegmentId {
