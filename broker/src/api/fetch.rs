@@ -183,7 +183,9 @@ impl Filling<'_> {
             read_committed: self.body.isolation_level == READ_COMMITTED,
         };
         let mut responses = Vec::with_capacity(self.wanted.len());
-        for (topic, partitions) in self.body.topics.iter().zip(self.wanted) {
+        // As in Kafka, a topic without partitions is not in the answer.
+        let named = self.body.topics.iter().zip(self.wanted);
+        for (topic, partitions) in named.filter(|(_, partitions)| !partitions.is_empty()) {
             let mut answers = Vec::with_capacity(partitions.len());
             for partition in partitions {
                 answers.push(reader.answer(partition).await);

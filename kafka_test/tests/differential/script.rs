@@ -1,17 +1,17 @@
 //! What a script is, and what it is written with.
 
-use crate::allowed::Exception;
-use crate::allowed::UNORDERED;
+use crate::allowed::{Exception, ALLOWED, UNORDERED};
 use crate::codec::{bytes, uuid};
 use crate::compare::{Comparison, Difference};
 use crate::pair::{Both, Frame, Outcome, Pair};
 use kafka_protocol::messages::{CreateTopicsRequest, FindCoordinatorRequest};
 use kafka_protocol::protocol::StrBytes;
 use kafka_test::batch::Batch;
-use kafka_test::patience::eventually;
+use kafka_test::patience::{eventually, PATIENCE};
 use kafka_test::topic::{creatable, unique_name};
 use serde_json::{json, Value};
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 /// A sequence of requests that both servers get, at each version of one API.
 pub struct Script {
@@ -150,6 +150,17 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// Waits until Apache Kafka has a coordinator of transactions.
+    pub fn kafka_ready_for_transactions(&mut self) {
+        let mut connection = self.pair.sides.kafka.server.connect();
+        let request = FindCoordinatorRequest::default()
+            .with_key(StrBytes::from_static_str("k"))
+            .with_key_type(1);
+        eventually("a coordinator", || {
+            (connection.call(1, &request).error_code == 0).then_some(())
+        });
+    }
+
     /// What stands for the id of a topic in a request.
     pub fn id(&self, topic: &str) -> Value {
         format!("$id:{topic}").into()
@@ -185,6 +196,32 @@ impl<'a> Session<'a> {
         self.compare(step, &api.name, version, &outcomes);
         self.sent.insert((api.key, version));
         outcomes
+    }
+
+    /// A request that only reads, at any version of any API: repeated until both say the same, because Apache Kafka's broker hears of a
+    /// change after the controller has answered it.
+    pub fn read_back(&mut self, step: &str, api: &str, version: i16, body: Value) {
+        let api = self.pair.apis.by_name(api);
+        let deadline = Instant::now() + PATIENCE;
+        let mut outcomes = self.pair.call(api, version, &body);
+        while self.differs(&api.name, &outcomes) && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(20));
+            outcomes = self.pair.call(api, version, &body);
+        }
+        self.compare(step, &api.name, version, &outcomes);
+        self.sent.insert((api.key, version));
+    }
+
+    /// Whether the outcomes differ in more than what may differ everywhere.
+    fn differs(&mut self, api: &str, outcomes: &Both<Outcome>) -> bool {
+        let mut comparison = Comparison {
+            api,
+            unordered: UNORDERED,
+            ids: &mut self.pair.ids,
+        };
+        let differences = comparison.differences(&outcomes.ours.tree(), &outcomes.kafka.tree());
+        let allowed = |difference: &Difference| ALLOWED.iter().any(|e| e.api == api && e.covers(difference));
+        !differences.iter().all(allowed)
     }
 
     /// The name of an API.

@@ -89,5 +89,5 @@ fn altering(resources: &[Value], validate: bool) -> Value {
 fn described(s: &mut Session, topic: &str) {
     let keys = json!(["retention.ms", "flush.ms", "cleanup.policy", "max.message.bytes"]);
     let resource = json!({"ResourceType": TOPIC, "ResourceName": topic, "ConfigurationKeys": keys});
-    s.call_api("read back", "DescribeConfigs", 4, json!({"Resources": [resource]}));
+    s.read_back("read back", "DescribeConfigs", 4, json!({"Resources": [resource]}));
 }

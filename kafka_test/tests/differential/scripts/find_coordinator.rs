@@ -10,6 +10,16 @@ const GROUPS_ONLY: &[Exception] = &[
     Exception::intended("**FindCoordinator**", "ErrorMessage"),
 ];
 
+/// Up to version 3, whose one coordinator is the response itself.
+const NO_TRANSACTIONS: &[Exception] = &[
+    Exception::intended("**FindCoordinator**", "Coordinators"),
+    Exception::intended("**FindCoordinator**", "ErrorCode"),
+    Exception::intended("**FindCoordinator**", "ErrorMessage"),
+    Exception::intended("**FindCoordinator**", "NodeId"),
+    Exception::intended("**FindCoordinator**", "Host"),
+    Exception::intended("**FindCoordinator**", "Port"),
+];
+
 const WORDS: &[Exception] = &[
     Exception::intended("**FindCoordinator**", "Coordinators[].ErrorMessage"),
     Exception::intended("**FindCoordinator**", "ErrorMessage"),
@@ -33,7 +43,8 @@ pub const SCRIPTS: &[Script] = &[
                 s.call(&format!("type {kind}, none"), asking(&[], kind));
             }
         }
-        s.except(GROUPS_ONLY).call("transactions", asking(&["k"], 1));
+        s.kafka_ready_for_transactions();
+        s.except(NO_TRANSACTIONS).call("transactions", asking(&["k"], 1));
         s.except(GROUPS_ONLY).call("share groups", asking(&["k"], 2));
     })
     .since(1),
