@@ -3,7 +3,7 @@
 #   make run         build, install, start a private cluster in .cluster/ and show produce, consume and SQL on real data
 #   make stop        stop that cluster
 #   make test        unit tests, the storage contract on PostgreSQL, end-to-end tests against pg_kafka
-#   make test-kafka  the same end-to-end tests against Apache Kafka; Kafka's tools and old clients on both
+#   make test-kafka  the same end-to-end tests against Apache Kafka; Kafka's tools, old clients and every request on both
 #   make fuzz        fuzz what reads bytes from the network, FUZZ_SECONDS in all (default 20 for each target)
 #   make soak        mixed clients and faults for SOAK_SECONDS (default 600): nothing lost, nothing grows
 #   make lint        format, clippy, rustdoc, unsafe code, shell scripts, type check for PostgreSQL 16 to 18

@@ -255,8 +255,8 @@ pub const SETTINGS: &[Setting] = &[
         kind: integer(1024, 0, i32::MAX, Unit::Megabytes),
         change: Change::Reload,
         summary: "Free disk space below which produce requests are refused",
-        detail: "It is looked at each second on the file systems of the data directory, of pg_wal and of the database's tablespace. Below it, \
-                 producing and making topics is answered with KAFKA_STORAGE_ERROR, everything else goes on; a little above it they are \
+        detail: "While something is written it is looked at, fifty times a second at most, on the file systems of the data directory, of \
+                 pg_wal and of the database's tablespace. Below it, producing and making topics is answered with KAFKA_STORAGE_ERROR, everything else goes on; a little above it they are \
                  taken again. It keeps room for the write-ahead log, without which Postgres stops. 0 turns it off.",
         fill: |s, v| s.broker.min_free_disk = (v.size() as u64) << 20,
     },
