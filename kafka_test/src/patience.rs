@@ -11,13 +11,18 @@ pub fn eventually<T>(what: &str, probe: impl FnMut() -> Option<T>) -> T {
 }
 
 /// Polls `probe` until it gives a value, for at most `limit`; panics naming `what` after that.
-pub fn within<T>(limit: Duration, what: &str, mut probe: impl FnMut() -> Option<T>) -> T {
+pub fn within<T>(limit: Duration, what: &str, probe: impl FnMut() -> Option<T>) -> T {
+    try_within(limit, probe).unwrap_or_else(|| panic!("{what}: not within {limit:?}"))
+}
+
+/// Polls `probe` until it gives a value, for at most `limit`.
+pub fn try_within<T>(limit: Duration, mut probe: impl FnMut() -> Option<T>) -> Option<T> {
     let start = Instant::now();
     loop {
-        if let Some(found) = probe() {
+        let found = probe();
+        if found.is_some() || start.elapsed() >= limit {
             return found;
         }
-        assert!(start.elapsed() < limit, "{what}: not within {limit:?}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }

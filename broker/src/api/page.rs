@@ -29,7 +29,8 @@ pub fn protocol_page() -> String {
     }
     page += &format!(
         "\n## Limits of a request\n\n\
-         A request that is malformed closes the connection. That includes text that is not UTF-8, tags that do not ascend, a tag that only later versions define, more than {} unknown tagged fields, and more array elements than:\n\n",
+         A request that is malformed closes the connection. That includes text that is not UTF-8, tags that do not ascend, a tag that only \
+         later versions define, more than {} unknown tagged fields, and more array elements than:\n\n",
         limits::UNKNOWN_TAGS_PER_REQUEST
     );
     for api in APIS.iter().filter(|api| api.max_elements > 0) {

@@ -9,8 +9,8 @@ use crate::wire::shape::{self, Field, Type};
 
 /// Checks that `body`, what follows the header of a request of `key` in `version`, is such a request, and gives the bytes up to its end.
 /// What comes after is no fault: librdkafka 2.12 sends three bytes more when it asks for the metadata of all topics, and Kafka
-/// overlooks them. A body that passes is decoded by the codec (at [`crate::api::table::Api::codec_version`]) without failure, and into memory that is bounded
-/// by the body's length and the element limit of the API.
+/// overlooks them. A body that passes is decoded by the codec (at [`crate::api::table::Api::codec_version`]) without failure, and into
+/// memory that is bounded by the body's length and the element limit of the API.
 ///
 /// Stricter than Kafka where the codec is: strings must be UTF-8, a tag that exists only in later versions is refused. Stricter
 /// also in refusing descending tags and more elements than [`crate::api::table::Api::max_elements`].

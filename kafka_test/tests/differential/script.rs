@@ -7,11 +7,10 @@ use crate::pair::{Both, Frame, Outcome, Pair};
 use kafka_protocol::messages::{CreateTopicsRequest, FindCoordinatorRequest};
 use kafka_protocol::protocol::StrBytes;
 use kafka_test::batch::Batch;
-use kafka_test::patience::{eventually, PATIENCE};
+use kafka_test::patience::{eventually, try_within, PATIENCE};
 use kafka_test::topic::{creatable, unique_name};
 use serde_json::{json, Value};
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
 
 /// A sequence of requests that both servers get, at each version of one API.
 pub struct Script {
@@ -202,12 +201,14 @@ impl<'a> Session<'a> {
     /// change after the controller has answered it.
     pub fn read_back(&mut self, step: &str, api: &str, version: i16, body: Value) {
         let api = self.pair.apis.by_name(api);
-        let deadline = Instant::now() + PATIENCE;
         let mut outcomes = self.pair.call(api, version, &body);
-        while self.differs(&api.name, &outcomes) && Instant::now() < deadline {
-            std::thread::sleep(Duration::from_millis(20));
-            outcomes = self.pair.call(api, version, &body);
-        }
+        try_within(PATIENCE, || {
+            if self.differs(&api.name, &outcomes) {
+                outcomes = self.pair.call(api, version, &body);
+                return None;
+            }
+            Some(())
+        });
         self.compare(step, &api.name, version, &outcomes);
         self.sent.insert((api.key, version));
     }
