@@ -252,6 +252,17 @@ fn a_bomb_of_every_codec_stops_at_the_bound() {
     }
 }
 
+/// libzstd itself answers this differently for a large buffer and for a small one.
+#[test]
+fn a_zstd_frame_without_the_content_it_states_is_refused_by_every_reader() {
+    let states_3706_bytes_and_has_none = Bytes::from_static(&[0x28, 0xb5, 0x2f, 0xfd, 0x40, 0x58, 0x7a, 0x0d, 1, 0, 0]);
+    for piece_bytes in [1, 1000, 3705, 3706, 1 << 20] {
+        let mut stream = Decompressor::new(Compression::Zstd, &states_3706_bytes_and_has_none, BOUND).unwrap();
+        assert!(stream.read(&mut vec![0; piece_bytes]).is_err(), "in pieces of {piece_bytes}");
+    }
+    assert!(decompress(Compression::Zstd, &states_3706_bytes_and_has_none, BOUND).is_err());
+}
+
 #[test]
 fn raw_snappy_is_read_and_its_claimed_length_is_not_believed() {
     let text = b"the same words, the same words, the same words".repeat(100);

@@ -1,7 +1,7 @@
 //! The four codecs of record batches, each with a bound on what comes out. What is accepted is what Kafka's own readers accept,
 //! and what librdkafka and the Java client write: gzip, snappy raw and in xerial's framing, lz4 frames, zstd frames.
 
-use std::io::{self, Read, Write};
+use std::io::{self, BufReader, Read, Write};
 
 use bytes::Bytes;
 use flate2::read::MultiGzDecoder;
@@ -54,6 +54,9 @@ const XERIAL_HEADER_BYTES: usize = 16;
 /// Bytes per block that xerial's stream writes.
 const XERIAL_BLOCK_BYTES: usize = 32 * 1024;
 
+/// Bytes that zstd decodes at a time: one block of the format at its largest.
+const ZSTD_PIECE_BYTES: usize = 128 * 1024;
+
 const LZ4_MAGIC: [u8; 4] = 0x184D_2204_u32.to_le_bytes();
 
 /// What `data` becomes, as a stream that fails with [`CompressionError::TooLarge`] (see [`CompressionError::from_io`]) as soon as
@@ -72,7 +75,9 @@ enum Codec<'a> {
         decoder: Box<FrameDecoder<Lz4Source<'a>>>,
         ended: bool,
     },
-    Zstd(zstd::stream::read::Decoder<'static, &'a [u8]>),
+    /// Always decoded in pieces of the same size: libzstd holds a frame to the content size it states only when the buffer it is given
+    /// has room for that, so that otherwise the reader's buffer would decide whether a frame is malformed.
+    Zstd(BufReader<zstd::stream::read::Decoder<'static, &'a [u8]>>),
 }
 
 impl<'a> Decompressor<'a> {
@@ -97,7 +102,7 @@ impl<'a> Decompressor<'a> {
                 decoder
                     .window_log_max(ZSTD_WINDOW_LOG_MAX)
                     .map_err(CompressionError::from_io)?;
-                Codec::Zstd(decoder)
+                Codec::Zstd(BufReader::with_capacity(ZSTD_PIECE_BYTES, decoder))
             }
         };
         Ok(Decompressor {
@@ -141,7 +146,11 @@ impl Read for Decompressor<'_> {
                 }
                 count
             }
-            Codec::Zstd(decoder) => decoder.read(out)?,
+            Codec::Zstd(decoder) => {
+                // A BufReader is bypassed by whoever has more room than it.
+                let room = out.len().min(ZSTD_PIECE_BYTES - 1);
+                decoder.read(&mut out[..room])?
+            }
         };
         self.produced = self.produced.saturating_add(count);
         if self.produced > self.max_output_bytes {
