@@ -43,6 +43,16 @@ pub struct Settings {
     pub default_partitions: i32,
     /// Whether an acks=1 produce may be answered at an asynchronous commit.
     pub acks1_async: bool,
+    /// How long the first rebalance of an empty group waits for more members.
+    pub group_initial_rebalance_delay: Duration,
+    /// Shortest session timeout that a member of a group may ask for.
+    pub group_min_session_timeout: Duration,
+    /// Longest session timeout that a member of a group may ask for.
+    pub group_max_session_timeout: Duration,
+    /// Members that a group has at most.
+    pub group_max_size: usize,
+    /// How long committed offsets are kept after their group became empty.
+    pub offsets_retention: Duration,
     /// Whether each connection is logged at its start and end.
     pub log_connections: bool,
 }
@@ -68,6 +78,11 @@ impl Default for Settings {
             auto_create_topics: true,
             default_partitions: 1,
             acks1_async: false,
+            group_initial_rebalance_delay: Duration::from_secs(3),
+            group_min_session_timeout: Duration::from_secs(6),
+            group_max_session_timeout: Duration::from_secs(30 * 60),
+            group_max_size: i32::MAX as usize,
+            offsets_retention: Duration::from_secs(7 * 24 * 60 * 60),
             log_connections: false,
         }
     }

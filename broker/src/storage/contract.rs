@@ -10,6 +10,7 @@ use super::engine::Engine;
 mod append;
 mod batches;
 mod catalog;
+mod groups;
 mod read;
 mod transactions;
 
@@ -82,4 +83,10 @@ contract! {
     catalog::a_missing_segment_cannot_be_locked,
     catalog::the_cluster_id_stays,
     catalog::leader_epochs_rise,
+    groups::a_group_comes_back_as_it_was_written,
+    groups::a_group_changes_whole_or_in_part,
+    groups::a_deleted_group_takes_its_offsets_along,
+    groups::offsets_come_back_as_they_were_committed,
+    groups::offsets_are_deleted,
+    groups::offsets_expire,
 }
