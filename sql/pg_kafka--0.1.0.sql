@@ -231,6 +231,13 @@ COMMENT ON VIEW kafka.consumer_lag IS
     'Per group and partition that it committed or has assigned: how many records are still to be consumed, null before the first commit';
 COMMENT ON COLUMN kafka.consumer_lag.member_id IS 'The member that the partition is assigned to, if there is one';
 
+CREATE FUNCTION kafka.reset_offsets("group" text, topic text, "to" text)
+    RETURNS TABLE (partition int4, old_offset int8, new_offset int8)
+    LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'reset_offsets_wrapper';
+COMMENT ON FUNCTION kafka.reset_offsets(text, text, text) IS
+    'Sets where a consumer group without members goes on in a topic: earliest, latest, an offset, or a time (the first record of then or later)';
+
 CREATE TYPE kafka.header AS (key text, value bytea);
 COMMENT ON TYPE kafka.header IS 'A header of a record';
 

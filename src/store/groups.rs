@@ -1,14 +1,15 @@
 //! Consumer groups and committed offsets, by SQL. No statement waits for a row: what another session has locked is found before it is
 //! written.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
-use broker::storage::engine::EngineError::Damaged;
+use broker::storage::engine::EngineError::{Busy, Damaged};
 use broker::storage::engine::{EngineResult, TopicNumber};
 use broker::storage::groups::{
     CommittedOffset, Expiry, GroupChange, GroupRecord, GroupType, MemberRecord, OffsetKey, StoredGroup,
 };
 
+use super::locks::Patience;
 use crate::ffi::spi::{param, query, run, Param, ResultRow};
 
 /// All groups, or the one of this id.
@@ -170,18 +171,44 @@ fn put_members(group_id: &str, members: &[MemberRecord]) {
     );
 }
 
+/// First key of the advisory locks on the offsets of groups: "kafg".
+const OFFSETS_LOCKS: i32 = 0x6b61_6667;
+
+/// Takes the advisory lock under which offsets of a group are added, until the transaction's end: an offset that a session has added and
+/// not committed would make the broker wait.
+pub fn lock_offsets_of(group_id: &str, patience: Patience) -> EngineResult<()> {
+    const KEYS: &str = "($1, pg_catalog.hashtext($2))";
+    let keys = || [param(OFFSETS_LOCKS), text(group_id)];
+    let had = match patience {
+        Patience::None => {
+            let statement = format!("SELECT pg_catalog.pg_try_advisory_xact_lock{KEYS}");
+            query(&statement, &keys(), |row| row.get::<bool>(1)) == [Some(true)]
+        }
+        Patience::Waits => run(&format!("SELECT pg_catalog.pg_advisory_xact_lock{KEYS}"), &keys()) == 1,
+    };
+    had.then_some(())
+        .ok_or_else(|| Busy(format!("the offsets of group {group_id}")))
+}
+
 /// Stores offsets, each key once; the places of those that another session has locked.
 pub fn commit_offsets(commits: &[(OffsetKey, CommittedOffset)]) -> Vec<usize> {
+    let groups: BTreeSet<&str> = commits.iter().map(|(key, _)| &key.group_id[..]).collect();
+    let busy: BTreeSet<&str> = groups
+        .into_iter()
+        .filter(|group_id| lock_offsets_of(group_id, Patience::None).is_err())
+        .collect();
+    let of_busy_groups = (0..commits.len()).filter(|place| busy.contains(&commits[*place].0.group_id[..]));
+    let mut locked: HashSet<usize> = of_busy_groups.collect();
     let mine = places(commits, " FOR UPDATE OF o SKIP LOCKED");
-    let mut locked = Vec::new();
     if mine.len() < commits.len() {
         let there = places(commits, "");
-        locked = there.difference(&mine).copied().collect();
+        locked.extend(there.difference(&mine));
     }
     let free: Vec<_> = (0..commits.len())
         .filter(|place| !locked.contains(place))
         .map(|place| &commits[place])
         .collect();
+    let locked = locked.into_iter().collect();
     if free.is_empty() {
         return locked;
     }

@@ -130,7 +130,11 @@ impl Coordinator {
         let machine = match &stored.group {
             None => ClassicGroup::new(&id),
             Some(record) if record.group_type == GroupType::Classic => match from_records(record, &stored.members) {
-                Ok(group) => ClassicGroup::restore(&id, group, now()),
+                Ok(group) => {
+                    let mut machine = ClassicGroup::restore(&id, group, now());
+                    machine.shrink(&self.classic_settings(), now());
+                    machine
+                }
                 Err(error) => {
                     tracing::error!(group = %id, %error, "a stored consumer group is damaged; its members have to join again");
                     ClassicGroup::new(&id)

@@ -24,18 +24,20 @@ pub(super) enum Outcome {
 impl<E: Engine> Runner<E> {
     /// Runs the jobs about groups that wait. Returns whether more can be run at once.
     pub(super) fn run_groups(&mut self) -> bool {
-        let count = self.group_jobs.len().min(GROUP_JOBS_PER_TURN);
+        // Those that were set aside take no room from the others.
+        let count = self.group_jobs.len().min(self.groups_set_aside + GROUP_JOBS_PER_TURN);
         if count == 0 {
             return false;
         }
         let later = self.group_jobs.split_off(count);
         let jobs = std::mem::replace(&mut self.group_jobs, later).into();
+        let more = !self.group_jobs.is_empty();
         let set_aside = self.group_transaction(jobs);
-        let stuck = set_aside.len() == count;
+        self.groups_set_aside = set_aside.len();
         for job in set_aside.into_iter().rev() {
             self.group_jobs.push_front(job);
         }
-        !stuck && self.group_jobs.len() > count
+        more
     }
 
     /// Answers jobs that met another session's lock until their deadline.
@@ -54,9 +56,12 @@ impl<E: Engine> Runner<E> {
 
     /// One transaction for all of `jobs`; those that met another session's lock come back. If it fails, each job is tried alone.
     fn group_transaction(&mut self, jobs: Vec<GroupJob>) -> Vec<GroupJob> {
-        let outcomes = self
-            .engine
-            .begin()
+        let begun = self.engine.begin().and_then(|()| self.engine.lock_groups());
+        if let Err(EngineError::Busy(_)) = begun {
+            self.engine.rollback();
+            return jobs;
+        }
+        let outcomes = begun
             .and_then(|()| run_jobs(&mut self.engine, &jobs))
             .and_then(|outcomes| Ok((self.engine.commit(CommitMode::Flush)?, outcomes)));
         let error = match outcomes {
@@ -70,7 +75,7 @@ impl<E: Engine> Runner<E> {
         self.engine.rollback();
         log_disk(self.disk.failed(&error, self.now));
         match (error, jobs.len()) {
-            (EngineError::Busy(_), _) => jobs,
+            (EngineError::Busy(_), 1) => jobs,
             (error, 1) => {
                 tracing::error!(%error, "a change of a group or of committed offsets failed");
                 for job in jobs {
@@ -88,7 +93,6 @@ impl<E: Engine> Runner<E> {
 }
 
 fn run_jobs<E: Engine>(engine: &mut E, jobs: &[GroupJob]) -> EngineResult<Vec<Outcome>> {
-    engine.lock_groups()?;
     let mut outcomes = Vec::with_capacity(jobs.len());
     while let Some(job) = jobs.get(outcomes.len()) {
         match &job.task {

@@ -141,7 +141,9 @@ pub struct Runner<E: Engine> {
     busy: BTreeSet<TopicNumber>,
     admin: VecDeque<AdminJob>,
     reads: VecDeque<Read>,
+    /// The first of them, as many as this says, were tried and met another session's lock.
     group_jobs: GroupJobs,
+    groups_set_aside: usize,
     in_flight: VecDeque<InFlight>,
     /// Since when nothing of `in_flight` became durable.
     silent_since: Option<Instant>,
@@ -183,6 +185,7 @@ impl<E: Engine> Runner<E> {
             admin: VecDeque::new(),
             reads: VecDeque::new(),
             group_jobs: GroupJobs::new(),
+            groups_set_aside: 0,
             in_flight: VecDeque::new(),
             silent_since: None,
             tail: TailCache::new(settings.tail_cache_bytes),

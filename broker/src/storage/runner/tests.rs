@@ -1,6 +1,8 @@
 //! The runner over the model: groups, failures, locks of other sessions, durability, restarts. No clock but the one given, no
 //! threads: each test says when a turn is taken.
 
+mod groups;
+
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
