@@ -4,6 +4,7 @@
 
 pub mod api;
 pub mod catalog;
+pub mod groups;
 pub mod limits;
 pub mod log;
 pub mod log_rate;

@@ -1,0 +1,3 @@
+//! Groups: the coordinators of consumers, as pure state machines.
+
+pub mod consumer;
