@@ -90,7 +90,7 @@ impl Client {
     fn new(number: usize, name: u32) -> Self {
         Client {
             member_id: format!("m{name}"),
-            instance_id: (number % 2 == 0).then(|| format!("i{number}")),
+            instance_id: number.is_multiple_of(2).then(|| format!("i{number}")),
             subscription: Subscription::Names(vec!["a", "b"]),
             epoch: 0,
             told: Partitions::new(),
