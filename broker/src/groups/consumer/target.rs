@@ -34,7 +34,8 @@ impl<W> ConsumerGroup<W> {
             .iter()
             .map(|member| &*member.stored.subscribed_topic_names)
             .collect();
-        let names = distinct.into_iter().flatten().map(String::as_str).collect();
+        let matched = self.regexes.iter().flat_map(|(_, topics)| topics);
+        let names = distinct.into_iter().flatten().chain(matched).map(String::as_str).collect();
         let hash = metadata_hash(&names, self.regexes.iter(), topics);
         if must || hash != self.group.metadata_hash {
             self.group.metadata_hash = hash;

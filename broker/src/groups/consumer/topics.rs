@@ -48,8 +48,8 @@ impl Fnv {
     }
 }
 
-/// Hash of the subscribed topics that exist, with their ids and numbers of partitions, and of what each regular expression matches;
-/// 0 when none exists. Two states of the topics that matter to a group differently have different hashes.
+/// Hash of the topics that are subscribed to, by name or through a regular expression, and exist, with their ids and numbers of partitions,
+/// and of which of them each regular expression matches; 0 when none exists. Two states of the topics that matter to a group differently have different hashes.
 pub(super) fn metadata_hash<'a>(
     names: &BTreeSet<&str>,
     regexes: impl Iterator<Item = (&'a str, &'a BTreeSet<String>)>,
@@ -64,7 +64,6 @@ pub(super) fn metadata_hash<'a>(
         hash.write(&facts.partitions.to_be_bytes());
     }
     for (regex, matches) in regexes {
-        any |= !matches.is_empty();
         hash.write_text(regex);
         hash.write(&(matches.len() as u64).to_be_bytes());
         for name in matches {

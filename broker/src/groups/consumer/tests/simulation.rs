@@ -423,7 +423,7 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(200))]
 
     #[test]
     fn no_partition_has_two_owners_and_peace_makes_stable(steps in steps()) {
