@@ -109,6 +109,18 @@ pub const TIME_INDEX_INTERVAL_BYTES: u64 = 4 * 1024 * 1024;
 /// CreateTopics.
 pub const PARTITIONS_PER_CREATE: usize = 10_000;
 
+/// Bytes that one regular expression of a consumer group may take compiled; a larger one gets INVALID_REGULAR_EXPRESSION (128). With
+/// the number of topics it bounds the work of one refresh.
+pub const REGEX_COMPILED_BYTES: usize = 128 * 1024;
+
+/// Different regular expressions that the members of one consumer group may subscribe to together; one more gets
+/// INVALID_REGULAR_EXPRESSION (128).
+pub const REGEXES_PER_GROUP: usize = 32;
+
+/// Shortest time between two refreshes of a consumer group's regular expressions after topics changed (Kafka's
+/// `REGEX_BATCH_REFRESH_MIN_INTERVAL_MS`). A new expression is resolved at once.
+pub const REGEX_REFRESH_INTERVAL: Duration = Duration::from_secs(10);
+
 /// Longest time that AlterConfigs and IncrementalAlterConfigs, which have no timeout of their own, wait while another session has a lock
 /// in their way; then REQUEST_TIMED_OUT (7). Less than the 30 seconds that clients wait for an answer.
 pub const ALTER_CONFIGS_PATIENCE: Duration = Duration::from_secs(10);

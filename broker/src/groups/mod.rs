@@ -4,6 +4,7 @@
 //! * [`offsets`] is about committed offsets; `stored` is how groups are written down
 
 pub mod classic;
+pub mod consumer;
 mod consumer_protocol;
 pub mod coordinator;
 pub mod offsets;
