@@ -51,6 +51,10 @@ pub struct Settings {
     pub group_max_session_timeout: Duration,
     /// Members that a group has at most.
     pub group_max_size: usize,
+    /// Time after which a silent member of a consumer group of the new protocol is fenced.
+    pub consumer_group_session_timeout: Duration,
+    /// How often members of such a group are told to send a heartbeat.
+    pub consumer_group_heartbeat_interval: Duration,
     /// How long committed offsets are kept after their group became empty.
     pub offsets_retention: Duration,
     /// Whether each connection is logged at its start and end.
@@ -82,6 +86,8 @@ impl Default for Settings {
             group_min_session_timeout: Duration::from_secs(6),
             group_max_session_timeout: Duration::from_secs(30 * 60),
             group_max_size: i32::MAX as usize,
+            consumer_group_session_timeout: Duration::from_secs(45),
+            consumer_group_heartbeat_interval: Duration::from_secs(5),
             offsets_retention: Duration::from_secs(7 * 24 * 60 * 60),
             log_connections: false,
         }

@@ -315,11 +315,11 @@ fn an_empty_name_is_described_as_invalid() {
     assert_eq!(codes, [17, 0]);
 }
 
-/// Goal: features that Kafka knows are unknown here, and of several the first is named.
+/// Goal: features that Kafka knows are unknown here but for group.version, which has one level; of several the first is named.
 #[test]
 fn no_feature_can_be_updated() {
     let mut connection = Server::shared().connect();
-    for feature in ["metadata.version", "group.version", "transaction.version"] {
+    for feature in ["metadata.version", "share.version", "transaction.version"] {
         let update = |feature| {
             FeatureUpdateKey::default()
                 .with_feature(StrBytes::from_static_str(feature))
@@ -334,6 +334,13 @@ fn no_feature_can_be_updated() {
             "{message}"
         );
     }
+    let lowered = FeatureUpdateKey::default()
+        .with_feature(StrBytes::from_static_str("group.version"))
+        .with_max_version_level(0)
+        .with_upgrade_type(2);
+    let reply = connection.call(2, &UpdateFeaturesRequest::default().with_feature_updates(vec![lowered]));
+    assert_eq!(reply.error_code, 95);
+    assert!(reply.error_message.unwrap().contains("no other level"));
 }
 
 /// Goal: the sizes of a topic's partitions add up to what PostgreSQL says of its segments, and the directory is PostgreSQL's.

@@ -1,21 +1,27 @@
 //! ApiVersions, versions 0-4: which APIs are served in which versions, from the API table.
 //!
-//! The dispatcher answers a version that is not served with [`unsupported`], so that any client can begin. No feature is supported or
-//! finalized: transactions of version 2 and the new groups are not there, and clients fall back (KIP-584). The epoch of the
-//! finalized features is 0, not -1: franz-go uses none at -1 and would not notice a later change.
+//! The dispatcher answers a version that is not served with [`unsupported`], so that any client can begin. Of the features (KIP-584)
+//! there is `group.version`, by which clients know of the new groups; without `transaction.version` they use the old transactions.
 //!
 //! * 0: the list.
 //! * 1: throttle time.
 //! * 2: the reply is sent before throttling (KIP-219).
 //! * 3: flexible (KIP-482), client software name and version (KIP-511), features (KIP-584).
-//! * 4: features with minimum version 0 may be listed (KIP-1022); there are none.
+//! * 4: supported features whose lowest level is 0 are listed too (KIP-1022); finalized ones always are.
 
-use kafka_protocol::messages::api_versions_response::ApiVersion;
+use kafka_protocol::messages::api_versions_response::{ApiVersion, FinalizedFeatureKey, SupportedFeatureKey};
 use kafka_protocol::messages::{ApiVersionsRequest, ApiVersionsResponse};
+use kafka_protocol::protocol::StrBytes;
 use kafka_protocol::ResponseError;
 
+use super::features::{FEATURES, FINALIZED_EPOCH};
 use super::table::{Api, ApiKey, APIS};
 use super::{Context, RequestInfo};
+
+/// First version with features.
+const FEATURES_VERSION: i16 = 3;
+/// First version that lists supported features whose lowest level is 0.
+const MIN_0_VERSION: i16 = 4;
 
 /// Answers the request; a malformed software name or version is INVALID_REQUEST (42).
 pub async fn handle(_context: &Context, request: &RequestInfo, body: ApiVersionsRequest) -> ApiVersionsResponse {
@@ -23,12 +29,32 @@ pub async fn handle(_context: &Context, request: &RequestInfo, body: ApiVersions
 }
 
 fn respond(version: i16, body: &ApiVersionsRequest) -> ApiVersionsResponse {
-    if version >= 3 && !(is_software_text(&body.client_software_name) && is_software_text(&body.client_software_version)) {
+    if version >= FEATURES_VERSION
+        && !(is_software_text(&body.client_software_name) && is_software_text(&body.client_software_version))
+    {
         return ApiVersionsResponse::default().with_error_code(ResponseError::InvalidRequest.code());
     }
-    ApiVersionsResponse::default()
-        .with_api_keys(APIS.iter().map(|api| entry(api)).collect())
-        .with_finalized_features_epoch(0)
+    let response = ApiVersionsResponse::default().with_api_keys(APIS.iter().map(|api| entry(api)).collect());
+    if version < FEATURES_VERSION {
+        return response;
+    }
+    let supported = FEATURES.iter().filter(|feature| version >= MIN_0_VERSION || feature.min > 0);
+    let supported = supported.map(|feature| {
+        SupportedFeatureKey::default()
+            .with_name(StrBytes::from_static_str(feature.name))
+            .with_min_version(feature.min)
+            .with_max_version(feature.max)
+    });
+    let finalized = FEATURES.iter().map(|feature| {
+        FinalizedFeatureKey::default()
+            .with_name(StrBytes::from_static_str(feature.name))
+            .with_max_version_level(feature.finalized)
+            .with_min_version_level(feature.finalized)
+    });
+    response
+        .with_supported_features(supported.collect())
+        .with_finalized_features(finalized.collect())
+        .with_finalized_features_epoch(FINALIZED_EPOCH)
 }
 
 /// The answer to a version that is not served, to be encoded as version 0 whatever was asked: UNSUPPORTED_VERSION (35) and the range of
@@ -57,7 +83,6 @@ fn is_software_text(text: &str) -> bool {
 mod tests {
     use super::*;
     use crate::api::encoding::assert_encodes;
-    use kafka_protocol::protocol::StrBytes;
 
     fn request(name: &'static str, version: &'static str) -> ApiVersionsRequest {
         ApiVersionsRequest::default()

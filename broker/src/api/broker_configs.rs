@@ -143,6 +143,8 @@ impl Values {
             group_min_session_timeout,
             group_max_session_timeout,
             group_max_size,
+            consumer_group_session_timeout,
+            consumer_group_heartbeat_interval,
             offsets_retention,
             log_connections,
         } = settings;
@@ -274,6 +276,19 @@ impl Values {
                 ["group.max.size", "pg_kafka.group_max_size"],
                 *group_max_size as u128,
                 "Members that a group has at most.",
+            ),
+            (
+                ["group.consumer.session.timeout.ms", "pg_kafka.consumer_group_session_timeout"],
+                consumer_group_session_timeout.as_millis(),
+                "Milliseconds after which a silent member of a group of the new protocol is fenced.",
+            ),
+            (
+                [
+                    "group.consumer.heartbeat.interval.ms",
+                    "pg_kafka.consumer_group_heartbeat_interval",
+                ],
+                consumer_group_heartbeat_interval.as_millis(),
+                "Milliseconds between two heartbeats of a member of a group of the new protocol.",
             ),
             (
                 ["offsets.retention.minutes", "pg_kafka.offsets_retention"],

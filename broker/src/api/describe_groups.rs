@@ -9,7 +9,7 @@
 //! * 6: GROUP_ID_NOT_FOUND (69) with a message for a group that there is not (KIP-1043); before, it is Dead.
 
 use kafka_protocol::messages::describe_groups_response::{DescribedGroup, DescribedGroupMember};
-use kafka_protocol::messages::{DescribeGroupsRequest, DescribeGroupsResponse, GroupId};
+use kafka_protocol::messages::{DescribeGroupsRequest, DescribeGroupsResponse};
 use kafka_protocol::protocol::StrBytes;
 use kafka_protocol::ResponseError;
 
@@ -17,6 +17,7 @@ use super::group_requests::text;
 use super::operations::{GROUP, NOT_ASKED};
 use super::{Context, RequestInfo};
 use crate::groups::classic::{ClassicDescription, ClassicState};
+use crate::groups::membership::Described;
 use crate::limits;
 
 const OPERATIONS: i16 = 3;
@@ -39,11 +40,12 @@ pub async fn handle(context: &Context, request: &RequestInfo, body: DescribeGrou
             .with_group_id(group_id)
             .with_authorized_operations(NOT_ASKED);
         match described {
-            Ok(Some(description)) => {
+            Ok(Described::Classic(description)) => {
                 left = left.saturating_sub(size_of(&description));
                 describe(request.version, group, description).with_authorized_operations(operations)
             }
-            Ok(None) => missing(request.version, group),
+            Ok(Described::Missing) => missing(request.version, group, "not found"),
+            Ok(Described::Consumer) => missing(request.version, group, "is not a classic group"),
             Err(error) => group.with_error_code(error.code()),
         }
     });
@@ -70,12 +72,12 @@ fn describe(version: i16, group: DescribedGroup, description: ClassicDescription
         .with_members(members.collect())
 }
 
-fn missing(version: i16, group: DescribedGroup) -> DescribedGroup {
+fn missing(version: i16, group: DescribedGroup, reason: &str) -> DescribedGroup {
     let dead = StrBytes::from_static_str(ClassicState::Dead.as_str());
     if version < NOT_FOUND {
         return group.with_group_state(dead);
     }
-    let message = format!("Group {} not found.", *GroupId::clone(&group.group_id));
+    let message = format!("Group {} {reason}.", group.group_id.as_str());
     group
         .with_group_state(dead)
         .with_error_code(ResponseError::GroupIdNotFound.code())

@@ -9,11 +9,12 @@ use kafka_protocol::protocol::{Decodable, Encodable};
 
 use super::table::{by_code, Api, ApiKey};
 use super::{
-    alter_configs, alter_partition_reassignments, api_versions, create_partitions, create_topics, delete_groups, delete_records,
-    delete_topics, describe_cluster, describe_configs, describe_groups, describe_log_dirs, describe_quorum,
-    describe_topic_partitions, elect_leaders, fetch, find_coordinator, heartbeat, incremental_alter_configs, join_group,
-    leave_group, list_config_resources, list_groups, list_offsets, list_partition_reassignments, metadata, offset_commit,
-    offset_delete, offset_fetch, offset_for_leader_epoch, produce, sync_group, update_features, Context, RequestInfo,
+    alter_configs, alter_partition_reassignments, api_versions, consumer_group_describe, consumer_group_heartbeat,
+    create_partitions, create_topics, delete_groups, delete_records, delete_topics, describe_cluster, describe_configs,
+    describe_groups, describe_log_dirs, describe_quorum, describe_topic_partitions, elect_leaders, fetch, find_coordinator,
+    heartbeat, incremental_alter_configs, join_group, leave_group, list_config_resources, list_groups, list_offsets,
+    list_partition_reassignments, metadata, offset_commit, offset_delete, offset_fetch, offset_for_leader_epoch, produce,
+    sync_group, update_features, Context, RequestInfo,
 };
 use crate::net::{Charge, Execution, Peer, PendingReply, Protocol, Reply};
 use crate::wire::header::{encode_response_header, RequestHeader};
@@ -113,6 +114,12 @@ impl Dispatcher {
             ApiKey::DescribeQuorum => request.encode(&describe_quorum::handle(context, info, request.decode()?).await)?,
             ApiKey::UpdateFeatures => request.encode(&update_features::handle(context, info, request.decode()?).await)?,
             ApiKey::DescribeCluster => request.encode(&describe_cluster::handle(context, info, request.decode()?).await)?,
+            ApiKey::ConsumerGroupHeartbeat => {
+                request.encode(&consumer_group_heartbeat::handle(context, info, request.decode()?).await)?
+            }
+            ApiKey::ConsumerGroupDescribe => {
+                request.encode(&consumer_group_describe::handle(context, info, request.decode()?).await)?
+            }
             ApiKey::ListConfigResources => {
                 request.encode(&list_config_resources::handle(context, info, request.decode()?).await)?
             }

@@ -18,29 +18,26 @@ use super::{Context, RequestInfo};
 
 const STATES: i16 = 4;
 const TYPES: i16 = 5;
-/// Kafka's `GroupType.CLASSIC`.
-const CLASSIC: &str = "classic";
 
 /// Answers the request.
 pub async fn handle(context: &Context, request: &RequestInfo, body: ListGroupsRequest) -> ListGroupsResponse {
-    let group_ids = match context.groups.group_ids() {
-        Ok(group_ids) => group_ids,
+    let listed = match context.groups.list() {
+        Ok(listed) => listed,
         Err(error) => return ListGroupsResponse::default().with_error_code(error.code()),
     };
-    let listed = group_ids.into_iter().filter_map(|group_id| {
-        let description = context.groups.describe(&group_id).ok()??;
-        let state = description.state.as_str();
-        if !matches(&body.states_filter, state) || !matches(&body.types_filter, CLASSIC) {
+    let listed = listed.into_iter().filter_map(|(group_id, listing)| {
+        let (state, group_type) = (listing.state, listing.group_type.name());
+        if !matches(&body.states_filter, state) || !matches(&body.types_filter, group_type) {
             return None;
         }
         let mut group = ListedGroup::default()
             .with_group_id(GroupId(text(group_id.to_string())))
-            .with_protocol_type(text(description.protocol_type));
+            .with_protocol_type(text(listing.protocol_type));
         if request.version >= STATES {
             group = group.with_group_state(StrBytes::from_static_str(state));
         }
         if request.version >= TYPES {
-            group = group.with_group_type(StrBytes::from_static_str(CLASSIC));
+            group = group.with_group_type(StrBytes::from_static_str(group_type));
         }
         Some(group)
     });

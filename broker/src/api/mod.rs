@@ -8,6 +8,8 @@ pub mod api_versions;
 pub mod broker_configs;
 mod config_changes;
 pub mod config_resource;
+pub mod consumer_group_describe;
+pub mod consumer_group_heartbeat;
 pub mod create_partitions;
 pub mod create_topics;
 #[cfg(test)]
@@ -26,6 +28,7 @@ pub mod elect_leaders;
 #[cfg(test)]
 pub(crate) mod encoding;
 pub mod endpoint;
+pub mod features;
 pub mod fetch;
 pub mod find_coordinator;
 #[cfg(test)]

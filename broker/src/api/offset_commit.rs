@@ -24,12 +24,11 @@ use super::group_requests::{check_names, code_of, member_ref, nullable_text, tex
 use super::{Context, RequestInfo};
 use crate::catalog::{Topic, Topics};
 use crate::clock::now_ms;
+use crate::groups::offsets::{Commit, PartitionOffset};
 use crate::limits;
-use crate::storage::engine::TopicNumber;
 use crate::storage::groups::CommittedOffset;
 use crate::wire::cursor::{Cursor, Malformed};
 
-const GROUP_NOT_FOUND: i16 = 9;
 /// First version with topic ids.
 pub(super) const TOPIC_IDS: i16 = 10;
 
@@ -87,11 +86,16 @@ pub async fn handle(context: &Context, request: &RequestInfo, body: OffsetCommit
     let expires_at_ms = (body.retention_time_ms >= 0).then(|| committed_at_ms.saturating_add(body.retention_time_ms));
     let mut offsets = Vec::new();
     let mut outcomes = Vec::new();
-    for topic in &checked {
-        for partition in &topic.partitions {
+    for Checked { topic, partitions, .. } in &checked {
+        for partition in partitions {
             let offset = committed_offset(partition, committed_at_ms, expires_at_ms);
             outcomes.push(offset.as_ref().map(|_| ()).map_err(|error| *error));
-            offsets.extend(offset.map(|offset| (topic.topic.number, partition.partition_index, offset)));
+            offsets.extend(offset.map(|offset| PartitionOffset {
+                topic: topic.number,
+                topic_id: topic.id,
+                partition: partition.partition_index,
+                offset,
+            }));
         }
     }
     let refused = commit(context, request.version, &body, offsets).await.err();
@@ -110,26 +114,23 @@ async fn commit(
     context: &Context,
     version: i16,
     body: &OffsetCommitRequest,
-    offsets: Vec<(TopicNumber, i32, CommittedOffset)>,
+    offsets: Vec<PartitionOffset>,
 ) -> Result<(), ResponseError> {
     check_names(
         &body.group_id,
         false,
         [Some(&body.member_id), body.group_instance_id.as_ref()],
     )?;
-    let member = member_ref(
-        &body.member_id,
-        body.group_instance_id.as_ref(),
-        body.generation_id_or_member_epoch,
-    );
-    let group_missing = match version >= GROUP_NOT_FOUND {
-        true => ResponseError::GroupIdNotFound,
-        false => ResponseError::IllegalGeneration,
+    let commit = Commit {
+        version,
+        member: member_ref(
+            &body.member_id,
+            body.group_instance_id.as_ref(),
+            body.generation_id_or_member_epoch,
+        ),
+        offsets,
     };
-    context
-        .groups
-        .commit_offsets(&body.group_id, &member, group_missing, offsets)
-        .await
+    context.groups.commit_offsets(&body.group_id, commit).await
 }
 
 /// Sorts out partitions that there are not, which are answered here; `None` if nothing is left.

@@ -111,7 +111,13 @@ async fn fetch_group(
     let offsets = match check_names(&asked.group_id, false, []) {
         Err(error) => Err(error),
         Ok(()) if *left == 0 => Err(ResponseError::InvalidRequest),
-        Ok(()) => context.groups.committed_offsets(&asked.group_id).await,
+        Ok(()) => {
+            let member_id = asked.member_id.as_ref().map(|id| id.as_str());
+            context
+                .groups
+                .committed_offsets(&asked.group_id, member_id, asked.member_epoch)
+                .await
+        }
     };
     let offsets = match offsets {
         Ok(offsets) => offsets,

@@ -51,7 +51,7 @@ fn range(versions: Versions) -> String {
 }
 
 /// What a broker of Apache Kafka 4.3.1 advertises besides.
-const NOT_SERVED: [(i16, &str, Versions); 42] = [
+const NOT_SERVED: [(i16, &str, Versions); 40] = [
     (17, "SaslHandshake", Versions { min: 0, max: 1 }),
     (22, "InitProducerId", Versions { min: 0, max: 5 }),
     (24, "AddPartitionsToTxn", Versions { min: 0, max: 5 }),
@@ -76,8 +76,6 @@ const NOT_SERVED: [(i16, &str, Versions); 42] = [
     (64, "UnregisterBroker", Versions { min: 0, max: 0 }),
     (65, "DescribeTransactions", Versions { min: 0, max: 0 }),
     (66, "ListTransactions", Versions { min: 0, max: 2 }),
-    (68, "ConsumerGroupHeartbeat", Versions { min: 0, max: 1 }),
-    (69, "ConsumerGroupDescribe", Versions { min: 0, max: 1 }),
     (76, "ShareGroupHeartbeat", Versions { min: 1, max: 1 }),
     (77, "ShareGroupDescribe", Versions { min: 1, max: 1 }),
     (78, "ShareFetch", Versions { min: 1, max: 2 }),

@@ -42,6 +42,8 @@ pub enum ApiKey {
     DescribeQuorum = 55,
     UpdateFeatures = 57,
     DescribeCluster = 60,
+    ConsumerGroupHeartbeat = 68,
+    ConsumerGroupDescribe = 69,
     ListConfigResources = 74,
     DescribeTopicPartitions = 75,
 }
@@ -86,6 +88,8 @@ impl ApiKey {
             ApiKey::DescribeQuorum => &DESCRIBE_QUORUM,
             ApiKey::UpdateFeatures => &UPDATE_FEATURES,
             ApiKey::DescribeCluster => &DESCRIBE_CLUSTER,
+            ApiKey::ConsumerGroupHeartbeat => &groups::CONSUMER_GROUP_HEARTBEAT,
+            ApiKey::ConsumerGroupDescribe => &groups::CONSUMER_GROUP_DESCRIBE,
             ApiKey::ListConfigResources => &LIST_CONFIG_RESOURCES,
             ApiKey::DescribeTopicPartitions => &DESCRIBE_TOPIC_PARTITIONS,
         }
@@ -162,7 +166,7 @@ pub fn by_code(code: i16) -> Option<&'static Api> {
 }
 
 /// Every API served, ascending by key: the order in which ApiVersions lists them.
-pub static APIS: [&Api; 33] = [
+pub static APIS: [&Api; 35] = [
     &PRODUCE,
     &FETCH,
     &LIST_OFFSETS,
@@ -194,6 +198,8 @@ pub static APIS: [&Api; 33] = [
     &DESCRIBE_QUORUM,
     &UPDATE_FEATURES,
     &DESCRIBE_CLUSTER,
+    &groups::CONSUMER_GROUP_HEARTBEAT,
+    &groups::CONSUMER_GROUP_DESCRIBE,
     &LIST_CONFIG_RESOURCES,
     &DESCRIBE_TOPIC_PARTITIONS,
 ];
@@ -280,7 +286,7 @@ static API_VERSIONS: Api = Api {
     execution: Execution::InTurn,
     max_elements: 0,
     notes: &[
-        "No feature is supported or finalized; the epoch is 0.",
+        "The one feature is group.version, finalized at 1.",
         "The client's software name and version are checked and not kept.",
     ],
 };

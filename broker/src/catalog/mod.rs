@@ -49,6 +49,7 @@ impl Topic {
 pub struct Topics {
     by_name: BTreeMap<Arc<str>, Arc<Topic>>,
     by_id: HashMap<Uuid, Arc<Topic>>,
+    version: u64,
 }
 
 impl Topics {
@@ -60,6 +61,11 @@ impl Topics {
     /// The topic of this id; `None`: UNKNOWN_TOPIC_ID (100).
     pub fn by_id(&self, id: &Uuid) -> Option<&Arc<Topic>> {
         self.by_id.get(id)
+    }
+
+    /// A number that rises with each change.
+    pub fn version(&self) -> u64 {
+        self.version
     }
 
     /// All topics, by name.
@@ -120,6 +126,8 @@ impl Catalog {
     /// Replaces the topics by what `change` makes of them. For the database thread.
     pub fn update(&self, change: impl FnOnce(&mut Topics)) {
         let mut guard = self.topics.write().unwrap_or_else(PoisonError::into_inner);
-        change(Arc::make_mut(&mut guard));
+        let topics = Arc::make_mut(&mut guard);
+        change(topics);
+        topics.version += 1;
     }
 }

@@ -4,29 +4,25 @@
 //! Nothing awaits while a group is locked. What is stored of a group is queued while it is locked, so that storage sees the changes and
 //! commits of one group in the order in which they were decided.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
+use std::future::Future;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use kafka_protocol::ResponseError;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 
-use super::classic::{
-    ClassicDescription, ClassicGroup, ClassicSettings, ClassicState, JoinRequest, LeaveOutcome, LeavingMember, MemberRef,
-    Persist, Reply, SyncRequest,
-};
-use super::stored::{from_records, to_records};
+use super::classic::ClassicGroup;
+use super::consumer::ConsumerGroup;
+use super::group::{Group, Machine, Surroundings};
+use super::stored::{consumer_group, from_records, StoredError};
 use super::timers::Timers;
 use crate::catalog::Catalog;
-use crate::clock::now_ms;
 use crate::limits;
 use crate::settings::Settings;
 use crate::storage::groups::{GroupChange, GroupType, StoredGroup};
 use crate::storage::{Storage, StorageError};
-
-/// Where the answer to a parked request goes.
-pub(super) type Waiter = oneshot::Sender<Reply>;
 
 /// See the module's head. Clones are the same coordinator.
 #[derive(Clone)]
@@ -38,32 +34,19 @@ pub(super) struct Shared {
     pub(super) storage: Storage,
     pub(super) catalog: Arc<Catalog>,
     settings: watch::Receiver<Arc<Settings>>,
-    groups: Mutex<HashMap<Arc<str>, Arc<Mutex<Group>>>>,
+    groups: Mutex<HashMap<Arc<str>, Cell>>,
     /// Whether all groups are read from storage. Before that requests get COORDINATOR_LOAD_IN_PROGRESS (14).
     loaded: AtomicBool,
     timers: Timers,
 }
 
-/// One group.
-pub(super) struct Group {
-    pub(super) machine: ClassicGroup<Waiter>,
-    id: Arc<str>,
-    /// States to be stored, in order.
-    unstored: VecDeque<Persist>,
-    /// Whether a task is storing them.
-    storing: bool,
-    /// The time that it is registered for with the timers.
-    registered: Option<Instant>,
-    /// Since when it is Empty, milliseconds since 1970.
-    pub(super) empty_since_ms: Option<i64>,
-    /// Out of the coordinator's map: whoever still has it looks for the group anew.
-    removed: bool,
-}
+/// A group with its lock.
+type Cell = Arc<Mutex<Group>>;
 
 /// What to do about a group that there is not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Missing {
-    /// Make it.
+    /// Make it, as a classic one.
     Create,
     /// Go without.
     Skip,
@@ -88,34 +71,35 @@ impl Coordinator {
     /// Reads all groups from storage and then serves their timers, for as long as the broker runs.
     pub async fn run(self) {
         self.load().await;
-        let expiry = tokio::spawn(self.clone().expire_regularly());
+        tokio::spawn(self.clone().expire_regularly());
         loop {
             let group_id = self.shared.timers.next().await;
-            let settings = self.classic_settings();
+            let around = self.surroundings();
             let _ = self.with_group(&group_id, Missing::Skip, |group| {
                 group.registered = None;
-                group.machine.handle_timeout(&settings, now());
+                group.handle_timeout(&around);
             });
-            if expiry.is_finished() {
-                return;
-            }
         }
     }
 
     async fn load(&self) {
+        if let Some(stored) = self.read_stored(None).await {
+            for group in &stored {
+                let cell = self.restored(group);
+                self.groups().insert(group.group_id.as_str().into(), cell.clone());
+                self.settle(&cell, &mut lock(&cell));
+            }
+            self.shared.loaded.store(true, Ordering::Release);
+        }
+    }
+
+    /// All groups of storage, or one. Tried until it succeeds; `None`: the broker stops.
+    async fn read_stored(&self, group_id: Option<String>) -> Option<Vec<StoredGroup>> {
         loop {
-            match self
-                .shared
-                .storage
-                .load_groups(None, now() + limits::GROUP_STORAGE_PATIENCE)
-                .await
-            {
-                Ok(stored) => {
-                    stored.into_iter().for_each(|group| self.restore(&group));
-                    self.shared.loaded.store(true, Ordering::Release);
-                    return;
-                }
-                Err(StorageError::Unavailable) => return,
+            let deadline = now() + limits::GROUP_STORAGE_PATIENCE;
+            match self.shared.storage.load_groups(group_id.clone(), deadline).await {
+                Ok(stored) => return Some(stored),
+                Err(StorageError::Unavailable) => return None,
                 Err(error) => {
                     tracing::warn!(%error, "consumer groups cannot be read yet");
                     tokio::time::sleep(limits::GROUP_RETRY_PAUSE).await;
@@ -124,35 +108,41 @@ impl Coordinator {
         }
     }
 
-    /// Takes over a group as it is stored, unless it is there.
-    fn restore(&self, stored: &StoredGroup) {
+    /// A group as it is stored.
+    fn restored(&self, stored: &StoredGroup) -> Cell {
         let id: Arc<str> = stored.group_id.as_str().into();
-        let machine = match &stored.group {
-            None => ClassicGroup::new(&id),
-            Some(record) if record.group_type == GroupType::Classic => match from_records(record, &stored.members) {
-                Ok(group) => {
-                    let mut machine = ClassicGroup::restore(&id, group, now());
-                    machine.shrink(&self.classic_settings(), now());
-                    machine
-                }
-                Err(error) => {
-                    tracing::error!(group = %id, %error, "a stored consumer group is damaged; its members have to join again");
-                    ClassicGroup::new(&id)
-                }
-            },
-            Some(_) => ClassicGroup::new(&id),
-        };
-        let empty = machine.state() == ClassicState::Empty;
-        let group = Group {
-            empty_since_ms: (empty && stored.group.is_some()).then_some(stored.changed_at_ms),
-            ..Group::new(id.clone(), machine)
-        };
-        let group = Arc::new(Mutex::new(group));
-        self.groups().entry(id).or_insert_with(|| group.clone());
-        self.settle(&group, &mut lock(&group));
+        let machine = self.machine_of(stored).unwrap_or_else(|error| {
+            tracing::error!(group = %id, %error, "a stored consumer group is damaged; its members have to join again");
+            Machine::Classic(Box::new(ClassicGroup::new(&id)))
+        });
+        let mut group = Group::new(id, machine);
+        if stored.group.is_some() && group.is_idle() {
+            group.empty_since_ms = Some(stored.changed_at_ms);
+        }
+        Arc::new(Mutex::new(group))
     }
 
-    fn groups(&self) -> MutexGuard<'_, HashMap<Arc<str>, Arc<Mutex<Group>>>> {
+    fn machine_of(&self, stored: &StoredGroup) -> Result<Machine, StoredError> {
+        let id = &stored.group_id;
+        let Some(record) = &stored.group else {
+            return Ok(Machine::Classic(Box::new(ClassicGroup::new(id))));
+        };
+        let around = self.surroundings();
+        Ok(match record.group_type {
+            GroupType::Classic => {
+                let mut group = ClassicGroup::restore(id, from_records(record, &stored.members)?, now());
+                group.shrink(&around.classic, now());
+                Machine::Classic(Box::new(group))
+            }
+            GroupType::Consumer => {
+                let stored = consumer_group(record, &stored.members)?;
+                let group = ConsumerGroup::restore(id, stored, &around.consumer, &around.topics, now());
+                Machine::Consumer(Box::new(group))
+            }
+        })
+    }
+
+    fn groups(&self) -> MutexGuard<'_, HashMap<Arc<str>, Cell>> {
         lock(&self.shared.groups)
     }
 
@@ -161,14 +151,9 @@ impl Coordinator {
         self.shared.settings.borrow().clone()
     }
 
-    fn classic_settings(&self) -> ClassicSettings {
-        let settings = self.settings();
-        ClassicSettings {
-            initial_rebalance_delay: settings.group_initial_rebalance_delay,
-            min_session_timeout: settings.group_min_session_timeout,
-            max_session_timeout: settings.group_max_session_timeout,
-            max_size: settings.group_max_size,
-        }
+    /// Settings and topics as the machines look at them.
+    pub(super) fn surroundings(&self) -> Surroundings {
+        Surroundings::new(&self.settings(), self.shared.catalog.topics())
     }
 
     /// Gives `input` the group, locked, and then carries out what the machine asks for. `Ok(None)`: there is no such group.
@@ -197,7 +182,7 @@ impl Coordinator {
         }
     }
 
-    fn find(&self, group_id: &str, missing: Missing) -> Result<Option<Arc<Mutex<Group>>>, ResponseError> {
+    fn find(&self, group_id: &str, missing: Missing) -> Result<Option<Cell>, ResponseError> {
         let mut groups = self.groups();
         if let Some(group) = groups.get(group_id) {
             return Ok(Some(group.clone()));
@@ -209,29 +194,20 @@ impl Coordinator {
             return Err(ResponseError::CoordinatorNotAvailable);
         }
         let id: Arc<str> = group_id.into();
-        let group = Arc::new(Mutex::new(Group::new(id.clone(), ClassicGroup::new(group_id))));
+        let machine = Machine::Classic(Box::new(ClassicGroup::new(group_id)));
+        let group = Arc::new(Mutex::new(Group::new(id.clone(), machine)));
         groups.insert(id, group.clone());
         Ok(Some(group))
     }
 
     /// Carries out what the machine asks for after an input.
-    fn settle(&self, cell: &Arc<Mutex<Group>>, group: &mut Group) {
-        while let Some((waiter, reply)) = group.machine.poll_reply() {
-            let _ = waiter.send(reply);
-        }
-        while let Some(persist) = group.machine.poll_persist() {
-            group.unstored.push_back(persist);
-        }
-        if !group.storing && !group.unstored.is_empty() {
+    fn settle(&self, cell: &Cell, group: &mut Group) {
+        group.poll();
+        if !group.storing && group.is_unstored() {
             group.storing = true;
             tokio::spawn(self.clone().store(cell.clone()));
         }
-        match (group.machine.state(), group.empty_since_ms) {
-            (ClassicState::Empty, None) => group.empty_since_ms = Some(now_ms()),
-            (ClassicState::Empty, Some(_)) | (_, None) => {}
-            (_, Some(_)) => group.empty_since_ms = None,
-        }
-        if let Some(at) = group.machine.next_timeout() {
+        if let Some(at) = group.next_timeout() {
             if group.registered.is_none_or(|registered| at < registered) {
                 self.shared.timers.register(&group.id, group.registered, at);
                 group.registered = Some(at);
@@ -239,114 +215,52 @@ impl Coordinator {
         }
     }
 
-    /// Stores what waits to be stored of a group, one state after the other. Of several that wait only the last counts.
-    async fn store(self, cell: Arc<Mutex<Group>>) {
+    /// Stores what waits to be stored of a group, one change after the other.
+    async fn store(self, cell: Cell) {
         loop {
-            let (token, written) = {
+            let (id, token, written) = {
                 let mut group = lock(&cell);
-                let Some(persist) = group.unstored.pop_back() else {
+                let Some((token, change)) = group.take_unstored(&self.shared.catalog.topics()) else {
                     group.storing = false;
                     return;
                 };
-                group.unstored.clear();
-                (persist.token, self.write(&group.id, &persist))
+                (group.id.clone(), token, self.write(&group.id, change))
             };
             let outcome = match written {
-                Some(written) => written.await,
-                None => Err(StorageError::Unavailable),
+                Some(written) => in_time(written).await,
+                None => Err(ResponseError::UnknownServerError),
             };
-            let outcome = outcome.map_err(|error| coordinator_error(&error));
-            let settings = self.classic_settings();
-            let mut group = lock(&cell);
-            group.machine.persisted(&settings, now(), token, outcome);
-            self.settle(&cell, &mut group);
+            let around = self.surroundings();
+            let usable = {
+                let mut group = lock(&cell);
+                let usable = group.persisted(&around, token, outcome) || group.closed;
+                if !usable {
+                    group.close(ResponseError::CoordinatorNotAvailable);
+                }
+                self.settle(&cell, &mut group);
+                usable
+            };
+            if !usable {
+                tracing::warn!(group = %id, "a consumer group was not stored in time; it goes on from what is stored");
+                self.reload(&id).await;
+            }
         }
     }
 
-    /// `None` if the state cannot be written down.
+    /// Queues a change of a group; `None` if it cannot be written down.
     fn write(
         &self,
         group_id: &str,
-        persist: &Persist,
-    ) -> Option<impl std::future::Future<Output = Result<(), StorageError>> + Send + 'static> {
-        match to_records(&persist.group) {
-            Ok((record, members)) => {
-                let change = GroupChange::Replace(record, members);
-                let deadline = now() + limits::GROUP_STORAGE_PATIENCE;
-                Some(self.shared.storage.write_group(group_id, change, deadline))
-            }
+        change: Result<GroupChange, StoredError>,
+    ) -> Option<impl Future<Output = Result<(), StorageError>> + Send + 'static> {
+        let deadline = now() + limits::GROUP_STORAGE_PATIENCE;
+        match change {
+            Ok(change) => Some(self.shared.storage.write_group(group_id, change, deadline)),
             Err(error) => {
-                tracing::error!(group = group_id, %error, "a consumer group cannot be stored");
+                tracing::error!(group = group_id, %error, "a consumer group cannot be written down");
                 None
             }
         }
-    }
-
-    /// JoinGroup.
-    ///
-    /// # Errors
-    /// Those of the coordinator; the group's own are in the answer.
-    pub async fn join(&self, group_id: &str, request: JoinRequest) -> Result<Reply, ResponseError> {
-        let missing = match request.member_id.is_empty() {
-            true => Missing::Create,
-            false => Missing::Skip,
-        };
-        let settings = self.classic_settings();
-        self.park(group_id, missing, |group, waiter| {
-            group.machine.join(&settings, now(), request, waiter)
-        })
-        .await
-    }
-
-    /// SyncGroup.
-    ///
-    /// # Errors
-    /// Those of the coordinator, and UNKNOWN_MEMBER_ID (25) if there is no such group.
-    pub async fn sync(&self, group_id: &str, request: SyncRequest) -> Result<Reply, ResponseError> {
-        self.park(group_id, Missing::Skip, |group, waiter| group.machine.sync(request, waiter))
-            .await
-    }
-
-    /// Gives `input` the group and where its answer goes, and waits for that.
-    async fn park(
-        &self,
-        group_id: &str,
-        missing: Missing,
-        input: impl FnOnce(&mut Group, Waiter),
-    ) -> Result<Reply, ResponseError> {
-        let (waiter, reply) = oneshot::channel();
-        self.with_group(group_id, missing, |group| input(group, waiter))?
-            .ok_or(ResponseError::UnknownMemberId)?;
-        reply.await.map_err(|_| ResponseError::CoordinatorNotAvailable)
-    }
-
-    /// Heartbeat.
-    ///
-    /// # Errors
-    /// The group's, and UNKNOWN_MEMBER_ID (25) if there is no such group.
-    pub fn heartbeat(&self, group_id: &str, member: &MemberRef) -> Result<(), ResponseError> {
-        self.with_group(group_id, Missing::Skip, |group| group.machine.heartbeat(now(), member))?
-            .ok_or(ResponseError::UnknownMemberId)?
-    }
-
-    /// LeaveGroup.
-    ///
-    /// # Errors
-    /// As [`Coordinator::heartbeat`].
-    pub fn leave(&self, group_id: &str, members: Vec<LeavingMember>) -> Result<Vec<LeaveOutcome>, ResponseError> {
-        let settings = self.classic_settings();
-        self.with_group(group_id, Missing::Skip, |group| {
-            group.machine.leave(&settings, now(), members)
-        })?
-        .ok_or(ResponseError::UnknownMemberId)?
-    }
-
-    /// What is to be shown of a group; `None`: there is none.
-    ///
-    /// # Errors
-    /// Those of the coordinator.
-    pub fn describe(&self, group_id: &str) -> Result<Option<ClassicDescription>, ResponseError> {
-        self.with_group(group_id, Missing::Skip, |group| group.machine.describe())
     }
 
     /// The ids of all groups.
@@ -368,70 +282,60 @@ impl Coordinator {
     /// GROUP_ID_NOT_FOUND (69), NON_EMPTY_GROUP (68), those of the coordinator.
     pub async fn delete(&self, group_id: &str) -> Result<(), ResponseError> {
         let begun = self.with_group(group_id, Missing::Skip, |group| {
-            group.machine.check_delete()?;
+            group.check_delete()?;
             Ok(self.close_and_delete(group))
         })?;
         begun.ok_or(ResponseError::GroupIdNotFound)??.await
     }
 
     /// Ends the group in memory and queues its deletion; the future ends when that is durable, or has the group back as it is stored.
-    pub(super) fn close_and_delete(
-        &self,
-        group: &mut Group,
-    ) -> impl std::future::Future<Output = Result<(), ResponseError>> + Send + 'static {
-        group.machine.close(ResponseError::CoordinatorNotAvailable);
-        group.unstored.clear();
+    pub(super) fn close_and_delete(&self, group: &mut Group) -> impl Future<Output = Result<(), ResponseError>> + Send + 'static {
+        group.close(ResponseError::CoordinatorNotAvailable);
         let deadline = now() + limits::GROUP_STORAGE_PATIENCE;
         let deleted = self.shared.storage.write_group(&group.id, GroupChange::Delete, deadline);
         let (coordinator, id) = (self.clone(), group.id.clone());
-        async move {
-            let outcome = deleted.await;
-            coordinator.forget(&id);
-            if let Err(error) = outcome {
-                coordinator.reload(&id).await;
-                return Err(coordinator_error(&error));
-            }
-            Ok(())
-        }
+        // In a task of its own: a client that does not wait for the answer leaves no closed group behind.
+        let task = tokio::spawn(async move {
+            let outcome = in_time(deleted).await;
+            coordinator.reload(&id).await;
+            outcome
+        });
+        async { task.await.unwrap_or(Err(ResponseError::CoordinatorNotAvailable)) }
     }
 
-    /// Takes a group that is closed out of memory.
-    fn forget(&self, group_id: &Arc<str>) {
-        let cell = self.groups().remove(group_id);
-        if let Some(cell) = cell {
-            lock(&cell).removed = true;
-        }
-    }
-
-    /// Reads a group from storage that is not in memory.
+    /// Puts a group as it is stored, or none, in place of one that is closed.
     async fn reload(&self, group_id: &Arc<str>) {
-        let deadline = now() + limits::GROUP_STORAGE_PATIENCE;
-        match self.shared.storage.load_groups(Some(group_id.to_string()), deadline).await {
-            Ok(stored) => stored.iter().for_each(|group| self.restore(group)),
-            Err(error) => {
-                tracing::error!(group = %group_id, %error, "a consumer group cannot be read; it is there again after a restart")
+        let Some(stored) = self.read_stored(Some(group_id.to_string())).await else {
+            return;
+        };
+        let restored = stored.first().map(|group| self.restored(group));
+        let old = {
+            let mut groups = self.groups();
+            match &restored {
+                Some(cell) => groups.insert(group_id.clone(), cell.clone()),
+                None => groups.remove(group_id),
             }
+        };
+        if let Some(old) = old {
+            lock(&old).removed = true;
+        }
+        if let Some(cell) = restored {
+            self.settle(&cell, &mut lock(&cell));
         }
     }
 }
 
-impl Group {
-    fn new(id: Arc<str>, machine: ClassicGroup<Waiter>) -> Self {
-        Group {
-            machine,
-            id,
-            unstored: VecDeque::new(),
-            storing: false,
-            registered: None,
-            empty_since_ms: None,
-            removed: false,
-        }
+/// What storage answers, unless it takes so long that the client should ask again: a standby that has to confirm may be missing.
+pub(super) async fn in_time<T>(reply: impl Future<Output = Result<T, StorageError>>) -> Result<T, ResponseError> {
+    match tokio::time::timeout(limits::GROUP_CONFIRMATION_PATIENCE, reply).await {
+        Ok(reply) => reply.map_err(|error| coordinator_error(&error)),
+        Err(_) => Err(ResponseError::CoordinatorNotAvailable),
     }
 }
 
 /// What clients are told when storage fails (Kafka `CoordinatorRuntime` and `GroupCoordinatorService.handleOperationException`): to try
 /// again, or to look for the coordinator again.
-pub(super) fn coordinator_error(error: &StorageError) -> ResponseError {
+fn coordinator_error(error: &StorageError) -> ResponseError {
     match error {
         StorageError::DiskFull | StorageError::Engine(_) => ResponseError::NotCoordinator,
         _ => ResponseError::CoordinatorNotAvailable,

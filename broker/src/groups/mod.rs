@@ -1,12 +1,15 @@
-//! Consumer groups: pure machines ([`classic`]), and the coordinator around them, which knows time, storage and who waits.
+//! Consumer groups: a pure machine for each protocol ([`classic`], [`consumer`]), and the coordinator around them, which knows time,
+//! storage and who waits.
 //!
-//! * [`coordinator`] holds all groups and carries out what their machines ask for; `timers` wakes it
-//! * [`offsets`] is about committed offsets; `stored` is how groups are written down
+//! * [`coordinator`] holds all groups and carries out what their machines ask for; `group` is one of them, `timers` wakes it
+//! * [`membership`] serves members, [`offsets`] committed offsets; `stored` is how groups are written down
 
 pub mod classic;
 pub mod consumer;
 mod consumer_protocol;
 pub mod coordinator;
+mod group;
+pub mod membership;
 pub mod offsets;
 mod stored;
 mod timers;

@@ -1,68 +1,105 @@
 //! Committed offsets: who may commit, and when they expire. The offsets themselves are in storage only; what is read there is what was
 //! committed last, by a client or in SQL.
 
-use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use kafka_protocol::ResponseError;
+use uuid::Uuid;
 
 use super::classic::{ClassicState, MemberRef};
-use super::coordinator::{coordinator_error, now, Coordinator, Group, Missing};
+use super::consumer::OffsetCommit;
+use super::coordinator::{in_time, now, Coordinator, Missing};
+use super::group::{Group, Machine};
 use super::stored::CONSUMER_PROTOCOL;
 use crate::clock;
 use crate::limits;
 use crate::storage::engine::TopicNumber;
 use crate::storage::group_jobs::GroupOffsets;
 use crate::storage::groups::{CommittedOffset, Expiry, OffsetKey};
-use crate::storage::StorageError;
+
+/// An OffsetCommit of partitions that exist.
+#[derive(Debug)]
+pub struct Commit {
+    /// The version of the request.
+    pub version: i16,
+    /// Who commits; `generation_id` is the epoch of a member of a consumer group.
+    pub member: MemberRef,
+    /// What is committed.
+    pub offsets: Vec<PartitionOffset>,
+}
+
+/// The offset of one partition.
+#[derive(Debug)]
+pub struct PartitionOffset {
+    /// The topic's number.
+    pub topic: TopicNumber,
+    /// Its id.
+    pub topic_id: Uuid,
+    /// The partition.
+    pub partition: i32,
+    /// The offset.
+    pub offset: CommittedOffset,
+}
+
+/// First version of OffsetCommit that says GROUP_ID_NOT_FOUND.
+const GROUP_NOT_FOUND_VERSION: i16 = 9;
 
 impl Coordinator {
-    /// OffsetCommit of partitions that exist. `group_missing` is the answer where there is no group that the member could be of; a commit
-    /// from outside of a group (generation -1) makes it.
+    /// OffsetCommit. A commit from outside of a group (generation -1) makes the group if there is none.
     ///
     /// # Errors
-    /// The group's, for the whole request; COORDINATOR_NOT_AVAILABLE (15) if it is not known to be durable in time, NOT_COORDINATOR (16)
+    /// The group's, for the whole request; GROUP_ID_NOT_FOUND (69), before version 9 ILLEGAL_GENERATION (22), if there is no group that the
+    /// member could be of; COORDINATOR_NOT_AVAILABLE (15) if it is not known to be durable in time, NOT_COORDINATOR (16)
     /// if it surely is not.
-    pub async fn commit_offsets(
-        &self,
-        group_id: &str,
-        member: &MemberRef,
-        group_missing: ResponseError,
-        offsets: Vec<(TopicNumber, i32, CommittedOffset)>,
-    ) -> Result<(), ResponseError> {
-        let missing = match member.generation_id < 0 {
+    pub async fn commit_offsets(&self, group_id: &str, commit: Commit) -> Result<(), ResponseError> {
+        let missing = match commit.member.generation_id < 0 {
             true => Missing::Create,
             false => Missing::Skip,
         };
-        let keyed = offsets.into_iter().map(|(topic, partition, offset)| {
-            let key = OffsetKey {
-                group_id: group_id.to_owned(),
-                topic,
-                partition,
-            };
-            (key, offset)
-        });
+        let group_missing = match commit.version >= GROUP_NOT_FOUND_VERSION {
+            true => ResponseError::GroupIdNotFound,
+            false => ResponseError::IllegalGeneration,
+        };
         let committed = self.with_group(group_id, missing, |group| {
-            group.machine.check_offset_commit(now(), member)?;
+            check_commit(group, &commit)?;
+            let keyed = commit.offsets.into_iter().map(|partition| {
+                let key = OffsetKey {
+                    group_id: group_id.to_owned(),
+                    topic: partition.topic,
+                    partition: partition.partition,
+                };
+                (key, partition.offset)
+            });
             let deadline = now() + limits::GROUP_STORAGE_PATIENCE;
             Ok(self.shared.storage.commit_offsets(keyed.collect(), deadline))
         })?;
         in_time(committed.ok_or(group_missing)??).await
     }
 
-    /// The offsets that a group has committed; none if there is no such group.
+    /// The offsets that a group has committed; none if there is no such group. `member_id` and `member_epoch` are those of a member of a
+    /// consumer group, `None` and -1 for anybody else.
     ///
     /// # Errors
-    /// Those of the coordinator and of storage.
-    pub async fn committed_offsets(&self, group_id: &str) -> Result<GroupOffsets, ResponseError> {
+    /// The group's, those of the coordinator and of storage.
+    pub async fn committed_offsets(
+        &self,
+        group_id: &str,
+        member_id: Option<&str>,
+        member_epoch: i32,
+    ) -> Result<GroupOffsets, ResponseError> {
         let fetched = self.with_group(group_id, Missing::Skip, |group| {
-            // A group that is being deleted has none (Kafka `ClassicGroup.validateOffsetFetch`).
-            (group.machine.state() != ClassicState::Dead).then(|| {
-                let deadline = now() + limits::GROUP_STORAGE_PATIENCE;
-                self.shared.storage.committed_offsets(group_id, deadline)
-            })
+            if group.closed {
+                // It is being deleted, so it has none (Kafka `ClassicGroup.validateOffsetFetch`).
+                return Ok(None);
+            }
+            if let Machine::Consumer(group) = &group.machine {
+                group.check_offset_fetch(member_id, member_epoch)?;
+            }
+            let deadline = now() + limits::GROUP_STORAGE_PATIENCE;
+            Ok(Some(self.shared.storage.committed_offsets(group_id, deadline)))
         })?;
-        match fetched.flatten() {
+        match fetched.transpose()?.flatten() {
             Some(fetched) => in_time(fetched).await,
             None => Ok(Vec::new()),
         }
@@ -75,11 +112,13 @@ impl Coordinator {
     pub async fn delete_offsets(
         &self,
         group_id: &str,
-        partitions: Vec<(TopicNumber, std::sync::Arc<str>, i32)>,
+        partitions: Vec<(TopicNumber, Arc<str>, i32)>,
     ) -> Result<Vec<Result<(), ResponseError>>, ResponseError> {
         let begun = self.with_group(group_id, Missing::Skip, |group| {
-            group.machine.check_offset_delete()?;
-            let outcome = |topic: &str| match group.machine.is_subscribed_to(topic) {
+            if let Machine::Classic(group) = &group.machine {
+                group.check_offset_delete()?;
+            }
+            let outcome = |topic: &str| match group.is_subscribed_to(topic) {
                 true => Err(ResponseError::GroupSubscribedToTopic),
                 false => Ok(()),
             };
@@ -116,7 +155,7 @@ impl Coordinator {
             return Ok(());
         }
         let deleted = self.with_group(group_id, Missing::Skip, |group| {
-            let unused = group.machine.state() == ClassicState::Empty && group.machine.next_timeout().is_none();
+            let unused = group.is_idle() && !group.closed && !group.storing;
             unused.then(|| self.close_and_delete(group))
         })?;
         match deleted.flatten() {
@@ -125,22 +164,24 @@ impl Coordinator {
         }
     }
 
-    /// What of a group's offsets expires now (Kafka `ClassicGroup.offsetExpirationCondition`); `None`: nothing, whatever their age.
+    /// What of a group's offsets expires now (Kafka `ClassicGroup.offsetExpirationCondition`, `ConsumerGroup.offsetExpirationCondition`);
+    /// `None`: nothing, whatever their age.
     fn expiry_of(&self, group_id: &str, group: &Group, retention: Duration) -> Option<Expiry> {
         let now_ms = clock::now_ms();
         let due_before = now_ms.saturating_sub(i64::try_from(retention.as_millis()).unwrap_or(i64::MAX));
-        let description = group.machine.describe();
-        let simple = description.protocol_type.is_empty();
-        let committed_before_ms = match description.state {
-            ClassicState::Empty if simple => due_before,
-            // All of them, when the group has been empty for so long.
-            ClassicState::Empty if group.empty_since_ms? < due_before => i64::MAX,
-            ClassicState::Empty => i64::MIN,
-            ClassicState::Stable if description.protocol_type == CONSUMER_PROTOCOL => due_before,
-            _ => return None,
+        let committed_before_ms = match &group.machine {
+            Machine::Consumer(_) => due_before,
+            Machine::Classic(classic) => match (classic.state(), classic.protocol_type()) {
+                (ClassicState::Empty, None) => due_before,
+                // All of them, when the group has been empty for so long.
+                (ClassicState::Empty, Some(_)) if group.empty_since_ms? < due_before => i64::MAX,
+                (ClassicState::Empty, Some(_)) => i64::MIN,
+                (ClassicState::Stable, Some(CONSUMER_PROTOCOL)) => due_before,
+                _ => return None,
+            },
         };
         let topics = self.shared.catalog.topics();
-        let kept = topics.iter().filter(|topic| group.machine.is_subscribed_to(&topic.name));
+        let kept = topics.iter().filter(|topic| group.is_subscribed_to(&topic.name));
         Some(Expiry {
             group_id: group_id.to_owned(),
             committed_before_ms,
@@ -150,10 +191,20 @@ impl Coordinator {
     }
 }
 
-/// What storage answers, unless it takes so long that the client should ask again: a standby that has to confirm may be missing.
-async fn in_time<T>(reply: impl Future<Output = Result<T, StorageError>>) -> Result<T, ResponseError> {
-    match tokio::time::timeout(limits::GROUP_CONFIRMATION_PATIENCE, reply).await {
-        Ok(reply) => reply.map_err(|error| coordinator_error(&error)),
-        Err(_) => Err(ResponseError::CoordinatorNotAvailable),
+fn check_commit(group: &mut Group, commit: &Commit) -> Result<(), ResponseError> {
+    match &mut group.machine {
+        Machine::Classic(group) => group.check_offset_commit(now(), &commit.member),
+        Machine::Consumer(_) if group.closed => Err(ResponseError::CoordinatorNotAvailable),
+        Machine::Consumer(group) => {
+            let check = group.check_offset_commit(&OffsetCommit {
+                member_id: &commit.member.member_id,
+                instance_id: commit.member.instance_id.as_deref(),
+                member_epoch: commit.member.generation_id,
+                transactional: false,
+                version: commit.version,
+            })?;
+            let mut partitions = commit.offsets.iter();
+            partitions.try_for_each(|partition| check.check_partition(&partition.topic_id, partition.partition))
+        }
     }
 }

@@ -1,12 +1,16 @@
-//! Classic groups as records of storage and back. Bytes of clients stand in JSON as base64.
+//! Groups as records of storage and back. Bytes of clients stand in JSON as base64.
+
+use std::collections::BTreeMap;
 
 use base64::prelude::{Engine, BASE64_STANDARD};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::classic::{StoredClassicGroup, StoredMember};
+use super::consumer::{ConsumerGroupChange, StoredConsumerGroup, StoredGroup as ConsumerNumbers, StoredMember as ConsumerMember};
 use super::consumer_protocol::assigned_partitions;
-use crate::storage::groups::{GroupRecord, GroupType, MemberRecord};
+use crate::catalog::Topics;
+use crate::storage::groups::{GroupChange, GroupRecord, GroupType, MemberRecord};
 
 /// Protocol type of consumers, whose assignments SQL can show.
 pub(super) const CONSUMER_PROTOCOL: &str = "consumer";
@@ -39,7 +43,7 @@ pub(super) enum StoredError {
     Base64(#[from] base64::DecodeError),
 }
 
-/// A group as it is to be stored.
+/// A classic group as it is to be stored.
 pub(super) fn to_records(group: &StoredClassicGroup) -> Result<(GroupRecord, Vec<MemberRecord>), StoredError> {
     let state = GroupState {
         protocol_type: group.protocol_type.clone(),
@@ -103,6 +107,50 @@ fn stored_member(member: &MemberRecord) -> Result<StoredMember, StoredError> {
         session_timeout_ms: state.session_timeout_ms,
         metadata: Bytes::from(BASE64_STANDARD.decode(state.metadata)?),
         assignment: Bytes::from(BASE64_STANDARD.decode(state.assignment)?),
+    })
+}
+
+/// A change of a consumer group as it is to be stored.
+pub(super) fn to_change(change: &ConsumerGroupChange, topics: &Topics) -> Result<GroupChange, StoredError> {
+    let record = |group: &ConsumerNumbers| -> Result<GroupRecord, StoredError> {
+        Ok(GroupRecord {
+            group_type: GroupType::Consumer,
+            epoch: group.group_epoch,
+            protocol_type: CONSUMER_PROTOCOL.to_owned(),
+            protocol: String::new(),
+            state: serde_json::to_string(group)?,
+        })
+    };
+    let members = change.members.iter().map(|member| consumer_record(member, topics));
+    Ok(GroupChange::Update {
+        group: change.group.as_ref().map(record).transpose()?,
+        members: members.collect::<Result<_, _>>()?,
+        gone: change.removed.clone(),
+    })
+}
+
+fn consumer_record(member: &ConsumerMember, topics: &Topics) -> Result<MemberRecord, StoredError> {
+    let named = member.assigned.iter().filter_map(|(id, partitions)| {
+        let topic = topics.by_id(id)?;
+        Some((topic.name.to_string(), partitions.keys().copied().collect::<Vec<_>>()))
+    });
+    let assigned: BTreeMap<String, Vec<i32>> = named.collect();
+    Ok(MemberRecord {
+        member_id: member.member_id.clone(),
+        instance_id: member.instance_id.clone(),
+        client_id: column(&member.client_id),
+        client_host: column(&member.client_host),
+        assignment: serde_json::to_string(&assigned)?,
+        state: serde_json::to_string(member)?,
+    })
+}
+
+/// A stored consumer group.
+pub(super) fn consumer_group(group: &GroupRecord, members: &[MemberRecord]) -> Result<StoredConsumerGroup, StoredError> {
+    let members = members.iter().map(|member| serde_json::from_str(&member.state));
+    Ok(StoredConsumerGroup {
+        group: serde_json::from_str(&group.state)?,
+        members: members.collect::<Result<_, _>>()?,
     })
 }
 

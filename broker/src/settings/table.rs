@@ -324,6 +324,22 @@ pub const SETTINGS: &[Setting] = &[
         fill: |s, v| s.broker.group_max_size = v.size(),
     },
     Setting {
+        name: "consumer_group_session_timeout",
+        kind: integer(45_000, 1, i32::MAX, Unit::Milliseconds),
+        change: Change::Reload,
+        summary: "Time after which a silent member of a consumer group of the new protocol is fenced",
+        detail: "Kafka's group.consumer.session.timeout.ms (KIP-848).",
+        fill: |s, v| s.broker.consumer_group_session_timeout = v.milliseconds(),
+    },
+    Setting {
+        name: "consumer_group_heartbeat_interval",
+        kind: integer(5000, 1, i32::MAX, Unit::Milliseconds),
+        change: Change::Reload,
+        summary: "Time between two heartbeats of a member of a consumer group of the new protocol",
+        detail: "Kafka's group.consumer.heartbeat.interval.ms (KIP-848). It should be a small part of the session timeout.",
+        fill: |s, v| s.broker.consumer_group_heartbeat_interval = v.milliseconds(),
+    },
+    Setting {
         name: "offsets_retention",
         kind: integer(10_080, 1, i32::MAX, Unit::Minutes),
         change: Change::Reload,

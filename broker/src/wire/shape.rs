@@ -127,6 +127,8 @@ pub fn of(key: ApiKey) -> &'static Shape {
         ApiKey::DescribeQuorum => &DESCRIBE_QUORUM,
         ApiKey::UpdateFeatures => &UPDATE_FEATURES,
         ApiKey::DescribeCluster => &DESCRIBE_CLUSTER,
+        ApiKey::ConsumerGroupHeartbeat => &groups::CONSUMER_GROUP_HEARTBEAT,
+        ApiKey::ConsumerGroupDescribe => &groups::CONSUMER_GROUP_DESCRIBE,
         ApiKey::ListConfigResources => &LIST_CONFIG_RESOURCES,
         ApiKey::DescribeTopicPartitions => &DESCRIBE_TOPIC_PARTITIONS,
     }

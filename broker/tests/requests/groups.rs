@@ -2,6 +2,7 @@
 
 use super::Choices;
 use bytes::{BufMut, Bytes, BytesMut};
+use kafka_protocol::messages::consumer_group_heartbeat_request::TopicPartitions;
 use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
 use kafka_protocol::messages::leave_group_request::MemberIdentity;
 use kafka_protocol::messages::offset_commit_request::{OffsetCommitRequestPartition, OffsetCommitRequestTopic};
@@ -221,4 +222,35 @@ pub(super) fn offset_delete(c: &mut Choices) -> OffsetDeleteRequest {
                 .with_name(c.string().into())
                 .with_partitions(c.list(|c| OffsetDeleteRequestPartition::default().with_partition_index(c.int() as i32)))
         }))
+}
+
+pub(super) fn consumer_group_heartbeat(c: &mut Choices, version: i16) -> ConsumerGroupHeartbeatRequest {
+    let mut request = ConsumerGroupHeartbeatRequest::default()
+        .with_group_id(c.string().into())
+        .with_member_id(c.string())
+        .with_member_epoch(c.int() as i32)
+        .with_instance_id(c.nullable(Choices::string))
+        .with_rack_id(c.nullable(Choices::string))
+        .with_rebalance_timeout_ms(c.int() as i32)
+        .with_subscribed_topic_names(c.nullable(|c| c.list(|c| c.string().into())))
+        .with_server_assignor(c.nullable(Choices::string))
+        .with_topic_partitions(c.nullable(|c| {
+            c.list(|c| {
+                TopicPartitions::default()
+                    .with_topic_id(c.uuid())
+                    .with_partitions(c.list(|c| c.int() as i32))
+                    .with_unknown_tagged_fields(c.tags())
+            })
+        }));
+    if version >= 1 {
+        request = request.with_subscribed_topic_regex(c.nullable(Choices::string));
+    }
+    request.with_unknown_tagged_fields(c.tags())
+}
+
+pub(super) fn consumer_group_describe(c: &mut Choices) -> ConsumerGroupDescribeRequest {
+    ConsumerGroupDescribeRequest::default()
+        .with_group_ids(c.list(|c| c.string().into()))
+        .with_include_authorized_operations(c.bool())
+        .with_unknown_tagged_fields(c.tags())
 }

@@ -126,11 +126,11 @@ pub fn encoded(key: ApiKey, version: i16, choices: &[u8]) -> Bytes {
         ApiKey::DescribeCluster => encode(key, version, describe_cluster(c, version)),
         ApiKey::ListConfigResources => encode(key, version, list_config_resources(c, version)),
         ApiKey::OffsetCommit => {
-            let body = encode(key, version, groups::offset_commit(c, version));
+            let body = encode(key, version.min(9), groups::offset_commit(c, version));
             groups::with_topic_ids(c, &body)
         }
         ApiKey::OffsetFetch => {
-            let body = encode(key, version, groups::offset_fetch(c, version));
+            let body = encode(key, version.min(9), groups::offset_fetch(c, version));
             groups::with_topic_ids(c, &body)
         }
         ApiKey::JoinGroup => encode(key, version, groups::join_group(c, version)),
@@ -141,6 +141,8 @@ pub fn encoded(key: ApiKey, version: i16, choices: &[u8]) -> Bytes {
         ApiKey::ListGroups => encode(key, version, groups::list_groups(c, version)),
         ApiKey::DeleteGroups => encode(key, version, groups::delete_groups(c)),
         ApiKey::OffsetDelete => encode(key, version, groups::offset_delete(c)),
+        ApiKey::ConsumerGroupHeartbeat => encode(key, version, groups::consumer_group_heartbeat(c, version)),
+        ApiKey::ConsumerGroupDescribe => encode(key, version, groups::consumer_group_describe(c)),
     }
 }
 

@@ -133,3 +133,29 @@ pub(super) static OFFSET_DELETE: Api = Api {
     max_elements: limits::PARTITION_ELEMENTS_PER_REQUEST,
     notes: &[],
 };
+
+pub(super) static CONSUMER_GROUP_HEARTBEAT: Api = Api {
+    key: ApiKey::ConsumerGroupHeartbeat,
+    name: "ConsumerGroupHeartbeat",
+    served: Versions { min: 0, max: 1 },
+    advertised_min: 0,
+    kafka: Versions { min: 0, max: 1 },
+    flexible_from: 0,
+    codec_max: 1,
+    execution: Execution::InTurn,
+    max_elements: limits::PARTITION_ELEMENTS_PER_REQUEST,
+    notes: &["The rack is kept and shown, and no assignor looks at it, as in Kafka."],
+};
+
+pub(super) static CONSUMER_GROUP_DESCRIBE: Api = Api {
+    key: ApiKey::ConsumerGroupDescribe,
+    name: "ConsumerGroupDescribe",
+    served: Versions { min: 0, max: 1 },
+    advertised_min: 0,
+    kafka: Versions { min: 0, max: 1 },
+    flexible_from: 0,
+    codec_max: 1,
+    execution: Execution::InTurn,
+    max_elements: limits::NAME_ELEMENTS_PER_REQUEST,
+    notes: &["Authorized operations are all of them, as in Kafka without an authorizer."],
+};

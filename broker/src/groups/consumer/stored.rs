@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::assignor::Assignor;
@@ -12,7 +13,7 @@ use super::request::Partitions;
 pub type AssignedPartitions = BTreeMap<Uuid, BTreeMap<i32, i32>>;
 
 /// How far a member is with its target assignment (Kafka `MemberState`; the numbers of the variants are Kafka's).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum MemberState {
     /// It has all that the target gave it when it reached its epoch. Leaves for either of the others at a newer target, for
     /// `UnrevokedPartitions` also when it gives up a subscription.
@@ -39,7 +40,7 @@ impl MemberState {
 
 /// One member. `ConsumerGroupMemberMetadata`, `ConsumerGroupCurrentMemberAssignment` and `ConsumerGroupTargetAssignmentMember` of Kafka in
 /// one.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredMember {
     /// Its id, unique in the group.
     pub member_id: String,
@@ -115,7 +116,7 @@ impl StoredMember {
 }
 
 /// The numbers of a group (`ConsumerGroupMetadata` and `ConsumerGroupTargetAssignmentMetadata`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoredGroup {
     /// Rises with every change that a new target assignment must follow.
     pub group_epoch: i32,
@@ -146,6 +147,17 @@ pub struct ConsumerGroupChange {
 }
 
 impl ConsumerGroupChange {
+    /// Takes over a change that was made after this one: the two become one.
+    pub fn append(&mut self, later: ConsumerGroupChange) {
+        self.members.retain(|member| {
+            let replaced = |other: &StoredMember| other.member_id == member.member_id;
+            !later.removed.contains(&member.member_id) && !later.members.iter().any(replaced)
+        });
+        self.removed.extend(later.removed);
+        self.members.extend(later.members);
+        self.group = later.group.or(self.group);
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.removed.is_empty() && self.members.is_empty() && self.group.is_none()
     }

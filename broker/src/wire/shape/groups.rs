@@ -159,3 +159,33 @@ static OFFSET_DELETE_TOPIC: Type = Type::Struct(&[
     Field::new("Partitions", Type::Array(&OFFSET_DELETE_PARTITION)),
 ]);
 static OFFSET_DELETE_PARTITION: Type = Type::Struct(&[Field::new("PartitionIndex", INT32)]);
+
+pub(super) static CONSUMER_GROUP_HEARTBEAT: Shape = Shape {
+    key: ApiKey::ConsumerGroupHeartbeat,
+    versions: Versions { min: 0, max: 1 },
+    flexible_from: 0,
+    fields: &[
+        Field::new("GroupId", Type::String),
+        Field::new("MemberId", Type::String),
+        Field::new("MemberEpoch", INT32),
+        Field::new("InstanceId", Type::String).nullable_from(0),
+        Field::new("RackId", Type::String).nullable_from(0),
+        Field::new("RebalanceTimeoutMs", INT32),
+        Field::new("SubscribedTopicNames", Type::Array(&Type::String)).nullable_from(0),
+        Field::new("SubscribedTopicRegex", Type::String).from(1).nullable_from(1),
+        Field::new("ServerAssignor", Type::String).nullable_from(0),
+        Field::new("TopicPartitions", Type::Array(&CONSUMER_GROUP_HEARTBEAT_TOPIC)).nullable_from(0),
+    ],
+};
+static CONSUMER_GROUP_HEARTBEAT_TOPIC: Type =
+    Type::Struct(&[Field::new("TopicId", UUID), Field::new("Partitions", Type::Array(&INT32))]);
+
+pub(super) static CONSUMER_GROUP_DESCRIBE: Shape = Shape {
+    key: ApiKey::ConsumerGroupDescribe,
+    versions: Versions { min: 0, max: 1 },
+    flexible_from: 0,
+    fields: &[
+        Field::new("GroupIds", Type::Array(&Type::String)),
+        Field::new("IncludeAuthorizedOperations", BOOL),
+    ],
+};

@@ -9,12 +9,13 @@ mod tests;
 
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::request::Partitions;
 
 /// The assignors that there are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Assignor {
     /// `range`: of each topic a run of partitions per member, in the same order of members for every topic, so that topics with equally many
     /// partitions and the same subscribers are co-partitioned. Static members come first, by instance id. Not sticky.

@@ -70,7 +70,7 @@ impl Bench {
 fn waiting_commits_share_a_transaction_and_each_row_is_written_once() {
     let database = ModelDatabase::default();
     let mut bench = Bench::open(&database);
-    let mut replies = vec![
+    let mut replies = [
         bench.commit("a", &[(0, 1), (1, 1)]),
         bench.commit("b", &[(0, 7)]),
         bench.commit("a", &[(0, 2)]),
