@@ -43,6 +43,8 @@ pub struct Settings {
     pub default_partitions: i32,
     /// Whether an acks=1 produce may be answered at an asynchronous commit.
     pub acks1_async: bool,
+    /// How long a producer id is remembered that writes nothing.
+    pub producer_id_expiration: Duration,
     /// Whether each connection is logged at its start and end.
     pub log_connections: bool,
 }
@@ -68,6 +70,7 @@ impl Default for Settings {
             auto_create_topics: true,
             default_partitions: 1,
             acks1_async: false,
+            producer_id_expiration: Duration::from_secs(24 * 3600),
             log_connections: false,
         }
     }

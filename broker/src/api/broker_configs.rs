@@ -139,6 +139,7 @@ impl Values {
             auto_create_topics,
             default_partitions,
             acks1_async,
+            producer_id_expiration,
             log_connections,
         } = settings;
         let listeners: Vec<_> = listen_addresses.iter().map(|host| listener(host, *port)).collect();
@@ -249,6 +250,15 @@ impl Values {
             acks1_async,
             "Whether acks=1 may be answered before the flush.",
         );
+        for name in ["producer.id.expiration.ms", "pg_kafka.producer_id_expiration"] {
+            let expiration_ms = producer_id_expiration.as_millis();
+            values.add(
+                name,
+                Kind::Int,
+                expiration_ms,
+                "After how many milliseconds a producer id that writes nothing is forgotten.",
+            );
+        }
         let name = "pg_kafka.log_connections";
         values.add(name, Kind::Boolean, log_connections, "Whether connections are logged.");
         values

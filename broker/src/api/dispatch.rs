@@ -11,8 +11,8 @@ use super::table::{by_code, Api, ApiKey};
 use super::{
     alter_configs, alter_partition_reassignments, api_versions, create_partitions, create_topics, delete_records, delete_topics,
     describe_cluster, describe_configs, describe_log_dirs, describe_quorum, describe_topic_partitions, elect_leaders, fetch,
-    find_coordinator, incremental_alter_configs, list_config_resources, list_offsets, list_partition_reassignments, metadata,
-    offset_for_leader_epoch, produce, update_features, Context, RequestInfo,
+    find_coordinator, incremental_alter_configs, init_producer_id, list_config_resources, list_offsets,
+    list_partition_reassignments, metadata, offset_for_leader_epoch, produce, update_features, Context, RequestInfo,
 };
 use crate::net::{Charge, Execution, Peer, PendingReply, Protocol, Reply};
 use crate::wire::header::{encode_response_header, RequestHeader};
@@ -67,6 +67,7 @@ impl Dispatcher {
             ApiKey::CreateTopics => request.encode(&create_topics::handle(context, info, request.decode()?).await)?,
             ApiKey::DeleteTopics => request.encode(&delete_topics::handle(context, info, request.decode()?).await)?,
             ApiKey::DeleteRecords => request.encode(&delete_records::handle(context, info, request.decode()?).await)?,
+            ApiKey::InitProducerId => request.encode(&init_producer_id::handle(context, info, request.decode()?).await)?,
             ApiKey::OffsetForLeaderEpoch => {
                 request.encode(&offset_for_leader_epoch::handle(context, info, request.decode()?).await)?
             }

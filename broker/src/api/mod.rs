@@ -29,6 +29,7 @@ pub mod find_coordinator;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub mod incremental_alter_configs;
+pub mod init_producer_id;
 pub mod list_config_resources;
 pub mod list_offsets;
 pub mod list_partition_reassignments;
@@ -47,6 +48,7 @@ use tokio::sync::watch;
 
 use crate::catalog::Catalog;
 use crate::net::{Budget, Peer};
+use crate::producers::ids::ProducerIds;
 use crate::settings::Settings;
 use crate::storage::Storage;
 use long_work::LongWork;
@@ -59,6 +61,8 @@ pub struct Context {
     pub catalog: Arc<Catalog>,
     /// The database thread.
     pub storage: Storage,
+    /// Where producer ids come from.
+    pub producer_ids: ProducerIds,
     /// The directory on whose file system the database is.
     pub directory: String,
     /// Bytes of Fetch responses that are not sent.

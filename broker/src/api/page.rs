@@ -51,7 +51,7 @@ fn range(versions: Versions) -> String {
 }
 
 /// What a broker of Apache Kafka 4.3.1 advertises besides.
-const NOT_SERVED: [(i16, &str, Versions); 52] = [
+const NOT_SERVED: [(i16, &str, Versions); 51] = [
     (8, "OffsetCommit", Versions { min: 2, max: 10 }),
     (9, "OffsetFetch", Versions { min: 1, max: 10 }),
     (11, "JoinGroup", Versions { min: 0, max: 9 }),
@@ -61,7 +61,6 @@ const NOT_SERVED: [(i16, &str, Versions); 52] = [
     (15, "DescribeGroups", Versions { min: 0, max: 6 }),
     (16, "ListGroups", Versions { min: 0, max: 5 }),
     (17, "SaslHandshake", Versions { min: 0, max: 1 }),
-    (22, "InitProducerId", Versions { min: 0, max: 5 }),
     (24, "AddPartitionsToTxn", Versions { min: 0, max: 5 }),
     (25, "AddOffsetsToTxn", Versions { min: 0, max: 4 }),
     (26, "EndTxn", Versions { min: 0, max: 5 }),

@@ -4,8 +4,10 @@
 //! closes the connection, as Kafka does. An unknown topic is not made here, as in Kafka: Metadata does that.
 //!
 //! Transactional batches are refused, TRANSACTION_ABORTABLE (120) from v11 and INVALID_TXN_STATE (48) below, as Kafka refuses a
-//! partition that was not added to a transaction; without a transactional id TRANSACTIONAL_ID_AUTHORIZATION_FAILED (53). Sequences of idempotent producers are stored and not checked: no producer id was
-//! ever given out, so for each of them there is no state, which Kafka accepts too (KIP-360).
+//! partition that was not added to a transaction; without a transactional id TRANSACTIONAL_ID_AUTHORIZATION_FAILED (53).
+//!
+//! A batch of an idempotent producer that is in the log already is answered as it was the first time, if it is one of the last five of its
+//! producer (KIP-98); OUT_OF_ORDER_SEQUENCE_NUMBER (45) and INVALID_PRODUCER_EPOCH (47) are the database thread's answers too.
 //!
 //! * v3: record batches (KIP-98). v4: KAFKA_STORAGE_ERROR (KIP-112). v5: log start offset (KIP-107). v7: zstd (KIP-110). v8: record
 //!   errors and message (KIP-467). v9: flexible. v10: current leader and endpoints (KIP-951). v11, v12: transactions v2 (KIP-890).
@@ -30,6 +32,7 @@ use crate::catalog::{Topic, Topics};
 use crate::limits::{self, PRODUCE_MIN_PATIENCE};
 use crate::log::validate::{validate, Rules, ValidBatch, ValidationError};
 use crate::net::Charge;
+use crate::producers::state::ProducerBatch;
 use crate::storage::jobs::Append;
 use crate::storage::{Appended, StorageError};
 use crate::wire::batch::BatchHeader;
@@ -219,6 +222,7 @@ impl Request<'_> {
             partition: partition.index,
             last_offset_delta: batch.header.last_offset_delta,
             max_timestamp_ms: batch.header.max_timestamp,
+            producer: ProducerBatch::of(&batch.header),
             bytes: self.unpinned(batch.bytes),
             early_reply: self.early_reply,
             deadline: self.deadline,
@@ -323,11 +327,16 @@ async fn answer(index: i32, partial: Partial, deadline: tokio::time::Instant) ->
             Ok(Ok(Ok(appended))) => {
                 return response
                     .with_base_offset(appended.base_offset)
-                    .with_log_append_time_ms(log_append_time_ms)
+                    .with_log_append_time_ms(appended.duplicate_timestamp_ms.unwrap_or(log_append_time_ms))
                     .with_log_start_offset(appended.log_start_offset)
             }
             Ok(Ok(Err(error @ StorageError::DiskFull))) => Refusal {
                 message: Some(error.to_string()),
+                ..error.code().into()
+            },
+            Ok(Ok(Err(error @ StorageError::Sequence { log_start_offset, .. }))) => Refusal {
+                message: Some(error.to_string()),
+                log_start_offset,
                 ..error.code().into()
             },
             Ok(Ok(Err(error))) => error.code().into(),

@@ -285,6 +285,14 @@ pub const SETTINGS: &[Setting] = &[
         fill: |s, v| s.broker.acks1_async = v.boolean(),
     },
     Setting {
+        name: "producer_id_expiration",
+        kind: integer(24 * 3600 * 1000, 1, i32::MAX, Unit::Milliseconds),
+        change: Change::Reload,
+        summary: "Time after which a producer id that writes nothing is forgotten",
+        detail: "Kafka's producer.id.expiration.ms. What an idempotent producer sends again after that time is taken as new.",
+        fill: |s, v| s.broker.producer_id_expiration = Duration::from_millis(v.size() as u64),
+    },
+    Setting {
         name: "log_connections",
         kind: Kind::Boolean { default: false },
         change: Change::Reload,

@@ -10,6 +10,7 @@ use super::engine::Engine;
 mod append;
 mod batches;
 mod catalog;
+mod producers;
 mod read;
 mod transactions;
 
@@ -82,4 +83,8 @@ contract! {
     catalog::a_missing_segment_cannot_be_locked,
     catalog::the_cluster_id_stays,
     catalog::leader_epochs_rise,
+    producers::snapshots_are_kept_one_per_partition,
+    producers::a_snapshot_goes_with_an_append,
+    producers::snapshots_go_with_their_topic,
+    producers::producer_ids_are_taken_once,
 }

@@ -12,6 +12,7 @@ use super::engine::{EngineError, LogPosition, NewTopic, TopicNumber};
 use crate::catalog::alter::ConfigChange;
 use crate::catalog::config_values::ConfigError;
 use crate::net::Charge;
+use crate::producers::state::{ProducerBatch, SequenceError};
 
 /// Why storage did not do what was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -34,6 +35,14 @@ pub enum StorageError {
     /// Surely not done: the configs may not be changed so.
     #[error(transparent)]
     Configs(#[from] ConfigError),
+    /// Surely not done: the batch is not the next one of its producer.
+    #[error("{error}")]
+    Sequence {
+        /// In what way.
+        error: SequenceError,
+        /// Log start offset of the partition.
+        log_start_offset: i64,
+    },
     /// Surely not done, nor tried: there is too little room on disk.
     #[error("there is too little free disk space")]
     DiskFull,
@@ -55,6 +64,10 @@ impl StorageError {
             StorageError::PartitionsExist(_) => ResponseError::InvalidPartitions,
             StorageError::OffsetOutOfRange => ResponseError::OffsetOutOfRange,
             StorageError::Configs(_) => ResponseError::InvalidConfig,
+            StorageError::Sequence { error, .. } => match error {
+                SequenceError::OutOfOrder { .. } => ResponseError::OutOfOrderSequenceNumber,
+                SequenceError::InvalidEpoch { .. } => ResponseError::InvalidProducerEpoch,
+            },
             StorageError::DiskFull | StorageError::Engine(_) => ResponseError::KafkaStorageError,
             StorageError::Unavailable => ResponseError::NotEnoughReplicasAfterAppend,
         }
@@ -77,6 +90,8 @@ pub struct Append {
     pub last_offset_delta: i32,
     /// Its largest timestamp, milliseconds since 1970.
     pub max_timestamp_ms: i64,
+    /// What its header says of its producer, if it has one.
+    pub producer: Option<ProducerBatch>,
     /// Whether the reply may come at commit, before durability (acks=1 with `acks1_async`, acks=0).
     pub early_reply: bool,
     /// When it is given up if it could not be begun.
@@ -94,6 +109,8 @@ pub struct Appended {
     pub base_offset: i64,
     /// Log start offset of the partition at that time.
     pub log_start_offset: i64,
+    /// Of a batch that was in the log already: the largest timestamp it has there, milliseconds since 1970.
+    pub duplicate_timestamp_ms: Option<i64>,
 }
 
 /// See [`super::Storage::append`].
@@ -229,6 +246,17 @@ pub struct DeleteRecordsJob {
     pub reply: ReplyTo<i64>,
 }
 
+/// See [`super::Storage::allocate_producer_ids`].
+#[derive(Debug)]
+pub struct AllocateProducerIdsJob {
+    /// How many.
+    pub count: i64,
+    /// When it is given up.
+    pub deadline: Instant,
+    /// Where the reply goes.
+    pub reply: ReplyTo<i64>,
+}
+
 /// A job.
 #[derive(Debug)]
 pub enum Job {
@@ -252,4 +280,6 @@ pub enum Job {
     Delete(DeleteJob),
     /// Move a log start offset.
     DeleteRecords(DeleteRecordsJob),
+    /// Take a block of producer ids.
+    AllocateProducerIds(AllocateProducerIdsJob),
 }

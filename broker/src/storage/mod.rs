@@ -31,8 +31,8 @@ use uuid::Uuid;
 use crate::catalog::alter::ConfigChange;
 use engine::{LogPosition, NewTopic, TopicNumber};
 use jobs::{
-    AddPartitionsJob, AlterConfigsJob, AppendJob, CreateJob, DeleteJob, DeleteRecordsJob, Job, PositionJob, ReadJob, SizesJob,
-    TimeJob, TimeTarget,
+    AddPartitionsJob, AllocateProducerIdsJob, AlterConfigsJob, AppendJob, CreateJob, DeleteJob, DeleteRecordsJob, Job,
+    PositionJob, ReadJob, SizesJob, TimeJob, TimeTarget,
 };
 pub use jobs::{Appended, StorageError};
 
@@ -224,6 +224,15 @@ impl Storage {
             })
         })
         .await
+    }
+
+    /// Takes `count` producer ids that nobody has, durably, and returns the first; the others follow it.
+    ///
+    /// # Errors
+    /// [`StorageError::TimedOut`] while another session holds the tables.
+    pub async fn allocate_producer_ids(&self, count: i64, deadline: Instant) -> Result<i64, StorageError> {
+        self.ask(|reply| Job::AllocateProducerIds(AllocateProducerIdsJob { count, deadline, reply }))
+            .await
     }
 
     async fn ask<T>(&self, job: impl FnOnce(oneshot::Sender<Result<T, StorageError>>) -> Job) -> Result<T, StorageError> {

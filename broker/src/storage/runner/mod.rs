@@ -8,7 +8,9 @@
 
 mod admin;
 mod group;
+mod producers;
 mod reads;
+mod sequences;
 mod tail_cache;
 #[cfg(test)]
 mod tests;
@@ -21,8 +23,8 @@ use std::time::{Duration, Instant};
 use super::disk::{DiskChange, DiskWatch, FreeSpace};
 use super::engine::{CommitMode, Engine, EngineError, EngineResult, LogPosition, PlacedBatch, TopicNumber, TopicRecord};
 use super::jobs::{
-    AddPartitionsJob, AlterConfigsJob, AppendJob, Appended, CreateJob, DeleteJob, DeleteRecordsJob, Job, ReadJob, ReplyTo,
-    SizesJob, StorageError, TimeJob,
+    AddPartitionsJob, AllocateProducerIdsJob, AlterConfigsJob, AppendJob, Appended, CreateJob, DeleteJob, DeleteRecordsJob, Job,
+    ReadJob, ReplyTo, SizesJob, StorageError, TimeJob,
 };
 pub use super::Wake;
 use super::{JobQueue, Storage};
@@ -30,7 +32,9 @@ use crate::catalog::configs::TopicConfigs;
 use crate::catalog::{Catalog, Topic};
 use crate::log::partition::Partition;
 use crate::net::Charge;
+use crate::producers::state::WrittenBatch;
 use crate::settings::Settings;
+use producers::ProducerUpkeep;
 use tail_cache::TailCache;
 use topic_log::TopicLog;
 
@@ -57,6 +61,7 @@ enum AdminJob {
     AddPartitions(AddPartitionsJob),
     Delete(DeleteJob),
     DeleteRecords(DeleteRecordsJob),
+    AllocateProducerIds(AllocateProducerIdsJob),
 }
 
 /// A read of older data.
@@ -79,6 +84,16 @@ enum Completion {
         batches: Vec<PlacedBatch>,
         high_watermark: i64,
         replies: Vec<AppendReply>,
+    },
+    /// A batch that is in the log already, perhaps not durably yet.
+    Duplicate {
+        partition: Arc<Partition>,
+        written: WrittenBatch,
+        reply: ReplyTo<Appended>,
+    },
+    ProducerIds {
+        first: i64,
+        reply: ReplyTo<i64>,
     },
     Created {
         record: Box<TopicRecord>,
@@ -145,6 +160,7 @@ pub struct Runner<E: Engine> {
     /// How often the catalog was loaded.
     loads: u64,
     filling: BTreeSet<TopicNumber>,
+    producers: ProducerUpkeep,
 }
 
 impl<E: Engine> Runner<E> {
@@ -182,6 +198,7 @@ impl<E: Engine> Runner<E> {
             reload: false,
             loads: 0,
             filling: BTreeSet::new(),
+            producers: ProducerUpkeep::new(settings),
         };
         runner.load_catalog()?;
         if runner.reload {
@@ -224,6 +241,7 @@ impl<E: Engine> Runner<E> {
     pub fn configure(&mut self, settings: &Settings) {
         self.tail.set_limit(settings.tail_cache_bytes);
         self.min_free_disk = settings.min_free_disk;
+        self.producers.configure(settings);
     }
 
     /// The file systems were measured. While one has less than the setting says, appends and new topics are refused.
@@ -262,6 +280,8 @@ impl<E: Engine> Runner<E> {
         }
         let more_appends = self.run_appends();
         self.make_crowded_segments();
+        self.snapshot_producers();
+        self.sweep_producers();
         self.complete_durable();
         self.run_admin();
         let more_reads = self.run_reads();
@@ -302,15 +322,15 @@ impl<E: Engine> Runner<E> {
                 Job::AddPartitions(job) => self.admin.push_back(AdminJob::AddPartitions(job)),
                 Job::Delete(job) => self.admin.push_back(AdminJob::Delete(job)),
                 Job::DeleteRecords(job) => self.admin.push_back(AdminJob::DeleteRecords(job)),
+                Job::AllocateProducerIds(job) => self.admin.push_back(AdminJob::AllocateProducerIds(job)),
             }
         }
     }
 
     /// Answers what would take room, untried.
     fn refuse_growth(&mut self) {
-        for job in std::mem::take(&mut self.appends) {
-            let _ = job.reply.send(Err(StorageError::DiskFull));
-        }
+        let appends = std::mem::take(&mut self.appends);
+        self.refuse_appends(appends, &StorageError::DiskFull);
         for job in extract(&mut self.admin, |job| matches!(job, AdminJob::Create(_))) {
             job.fail(StorageError::DiskFull);
         }
@@ -319,11 +339,10 @@ impl<E: Engine> Runner<E> {
     /// Answers jobs that were tried, found another session's lock in their way, and are past their deadline. Nothing of them was done.
     fn give_up(&mut self, now: Instant) {
         let busy = &self.busy;
-        for job in extract(&mut self.appends, |job| {
+        let given_up = extract(&mut self.appends, |job| {
             busy.contains(&job.append.topic) && job.append.deadline <= now
-        }) {
-            let _ = job.reply.send(Err(StorageError::TimedOut));
-        }
+        });
+        self.refuse_appends(given_up, &StorageError::TimedOut);
         for job in extract(&mut self.admin, |job| job.deadline() <= now) {
             job.fail(StorageError::TimedOut);
         }
@@ -378,7 +397,9 @@ impl<E: Engine> Runner<E> {
     /// Finds the ends of a topic's partitions and serves it.
     fn open_topic(&mut self, record: &TopicRecord) -> EngineResult<()> {
         let ends = topic_log::find_ends(&mut self.engine, record)?;
+        let producers = self.load_producers(record, &ends)?;
         self.serve_topic(record, &ends);
+        self.put_producers(record.number, producers);
         Ok(())
     }
 
@@ -466,9 +487,20 @@ impl<E: Engine> Runner<E> {
                         let _ = reply.send(Ok(Appended {
                             base_offset,
                             log_start_offset,
+                            duplicate_timestamp_ms: None,
                         }));
                     }
                 }
+            }
+            Completion::Duplicate {
+                partition,
+                written,
+                reply,
+            } => {
+                let _ = reply.send(Ok(duplicate(&partition, &written)));
+            }
+            Completion::ProducerIds { first, reply } => {
+                let _ = reply.send(Ok(first));
             }
             Completion::Created { record, reply } => {
                 if !self.logs.contains_key(&record.number) {
@@ -525,6 +557,7 @@ impl AdminJob {
             AdminJob::AddPartitions(job) => job.deadline,
             AdminJob::Delete(job) => job.deadline,
             AdminJob::DeleteRecords(job) => job.deadline,
+            AdminJob::AllocateProducerIds(job) => job.deadline,
         }
     }
 
@@ -535,6 +568,7 @@ impl AdminJob {
             AdminJob::AddPartitions(job) => drop(job.reply.send(Err(error))),
             AdminJob::Delete(job) => drop(job.reply.send(Err(error))),
             AdminJob::DeleteRecords(job) => drop(job.reply.send(Err(error))),
+            AdminJob::AllocateProducerIds(job) => drop(job.reply.send(Err(error))),
         }
     }
 }
@@ -562,6 +596,15 @@ impl Read {
             ReadKind::ByTime(job) => drop(job.reply.send(Err(error))),
             ReadKind::Sizes(job) => drop(job.reply.send(Err(error))),
         }
+    }
+}
+
+/// The answer to a batch that is in the log already.
+fn duplicate(partition: &Partition, written: &WrittenBatch) -> Appended {
+    Appended {
+        base_offset: written.base_offset,
+        log_start_offset: partition.bounds().log_start_offset,
+        duplicate_timestamp_ms: Some(written.max_timestamp_ms),
     }
 }
 
