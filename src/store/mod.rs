@@ -1,7 +1,7 @@
 //! The storage engine on Postgres: safe code over `ffi`.
 //!
 //! * `log` — batches into pieces and back; `pieces` — where they are cut
-//! * `bookkeeping`, `topics` — the tables in schema `kafka`, by SQL
+//! * `bookkeeping`, `producers`, `topics` — the tables in schema `kafka`, by SQL
 //! * `locks` — which locks, and who waits for them
 
 pub mod bookkeeping;
@@ -11,4 +11,5 @@ pub mod locks;
 pub mod log;
 pub mod names;
 pub mod pieces;
+pub mod producers;
 pub mod topics;
