@@ -33,7 +33,7 @@ use crate::limits::{self, PRODUCE_MIN_PATIENCE};
 use crate::log::validate::{validate, Rules, ValidBatch, ValidationError};
 use crate::net::Charge;
 use crate::producers::state::ProducerBatch;
-use crate::storage::jobs::Append;
+use crate::storage::jobs::{Append, RefusedBatch};
 use crate::storage::{Appended, StorageError};
 use crate::wire::batch::BatchHeader;
 
@@ -176,9 +176,27 @@ struct Request<'a> {
 
 impl Request<'_> {
     fn start_partition(&self, topic: Result<&Arc<Topic>, ResponseError>, data: PartitionProduceData) -> Partial {
+        let (index, records) = (data.index, data.records.clone());
         match self.try_start(topic, data) {
             Ok(queued) => queued,
-            Err(refusal) => Partial::Refused(refusal),
+            Err(refusal) => {
+                if let (ResponseError::RequestTimedOut, Ok(topic), Some(records)) = (refusal.code, topic, records) {
+                    self.remember_refused(topic, index, &records);
+                }
+                Partial::Refused(refusal)
+            }
+        }
+    }
+
+    /// A batch that is refused for now comes again, and its producer may have sent more behind it.
+    fn remember_refused(&self, topic: &Topic, partition: i32, records: &[u8]) {
+        let producer = BatchHeader::parse(records).ok().as_ref().and_then(ProducerBatch::of);
+        if let Some(batch) = producer {
+            self.context.storage.refused(RefusedBatch {
+                topic: topic.number,
+                partition,
+                batch,
+            });
         }
     }
 

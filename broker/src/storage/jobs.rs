@@ -122,6 +122,17 @@ pub struct AppendJob {
     pub reply: ReplyTo<Appended>,
 }
 
+/// See [`super::Storage::refused`].
+#[derive(Debug)]
+pub struct RefusedBatch {
+    /// The topic.
+    pub topic: TopicNumber,
+    /// The partition.
+    pub partition: i32,
+    /// What the batch's header says of its producer.
+    pub batch: ProducerBatch,
+}
+
 /// See [`super::Storage::read`].
 #[derive(Debug)]
 pub struct ReadJob {
@@ -262,6 +273,8 @@ pub struct AllocateProducerIdsJob {
 pub enum Job {
     /// Append a batch.
     Append(AppendJob),
+    /// Remember that a batch was refused.
+    Refused(RefusedBatch),
     /// Read older batches.
     Read(ReadJob),
     /// Find a batch by time.

@@ -32,7 +32,7 @@ use crate::catalog::alter::ConfigChange;
 use engine::{LogPosition, NewTopic, TopicNumber};
 use jobs::{
     AddPartitionsJob, AllocateProducerIdsJob, AlterConfigsJob, AppendJob, CreateJob, DeleteJob, DeleteRecordsJob, Job,
-    PositionJob, ReadJob, SizesJob, TimeJob, TimeTarget,
+    PositionJob, ReadJob, RefusedBatch, SizesJob, TimeJob, TimeTarget,
 };
 pub use jobs::{Appended, StorageError};
 
@@ -100,6 +100,13 @@ impl Storage {
         // A refused job drops its sender, which the receiver sees as `Unavailable`.
         let _ = self.submit(Job::Append(AppendJob { append, reply }));
         receiver
+    }
+
+    /// Tells that a batch of an idempotent producer was refused before it was queued, and may come again: what was sent behind it must
+    /// not be written before it.
+    pub fn refused(&self, refused: RefusedBatch) {
+        // A broker that stops writes nothing behind it either.
+        let _ = self.submit(Job::Refused(refused));
     }
 
     /// Reads whole batches as stored, from the one that holds `offset`, below the high watermark, until `max_bytes` (at least one).

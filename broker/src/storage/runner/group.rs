@@ -272,9 +272,10 @@ impl<E: Engine> Runner<E> {
         }
         let mut published: BTreeMap<i32, (Vec<PlacedBatch>, Vec<AppendReply>)> = BTreeMap::new();
         let mut placed = plan.batches.into_iter();
+        let mut repeated = Vec::new();
         for (job, outcome) in jobs.into_iter().zip(plan.draft.outcomes) {
             let Outcome::Append { base_offset } = outcome else {
-                completions.extend(answer_unwritten(log, job, outcome));
+                repeated.extend(answer_unwritten(log, job, outcome));
                 continue;
             };
             let partition = job.append.partition;
@@ -315,6 +316,7 @@ impl<E: Engine> Runner<E> {
                 });
             }
         }
+        completions.append(&mut repeated);
         if log.wants_segment() {
             self.filling.insert(number);
         } else {

@@ -313,6 +313,7 @@ impl<E: Engine> Runner<E> {
         for job in self.queue.drain() {
             match job {
                 Job::Append(job) => self.appends.push_back(job),
+                Job::Refused(refused) => self.refuse_batch(refused.topic, refused.partition, &refused.batch),
                 Job::Read(job) => self.reads.push_back(Read::new(ReadKind::Batches(job))),
                 Job::FindByTime(job) => self.reads.push_back(Read::new(ReadKind::ByTime(job))),
                 Job::Sizes(job) => self.reads.push_back(Read::new(ReadKind::Sizes(job))),

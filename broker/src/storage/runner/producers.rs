@@ -13,7 +13,7 @@ use crate::limits::{
     PRODUCERS_PER_BROKER, PRODUCER_SNAPSHOT_INTERVAL_BYTES, PRODUCER_SNAPSHOT_PAUSE, PRODUCER_SWEEP_INTERVAL, TABLES_PER_GROUP,
 };
 use crate::producers::snapshot;
-use crate::producers::state::{Idle, ProducerBatch, Producers};
+use crate::producers::state::{Idle, ProducerBatch, Producers, Verdict};
 use crate::settings::Settings;
 use crate::storage::engine::{
     CommitMode, Engine, EngineError, EngineResult, ProducerSnapshot, SegmentId, TopicNumber, TopicRecord,
@@ -135,25 +135,53 @@ impl<E: Engine> Runner<E> {
                 completions.extend(answer_unwritten(log, job, outcome));
             }
         }
+        self.complete_with_last(completions);
+    }
+
+    /// Completes these when all that is committed is durable.
+    fn complete_with_last(&mut self, completions: impl IntoIterator<Item = Completion>) {
         match self.in_flight.back_mut() {
             Some(commit) => commit.completions.extend(completions),
             None => completions.into_iter().for_each(|completion| self.complete(completion)),
         }
     }
 
-    /// Answers jobs that surely are not written and will be sent again.
+    /// Answers jobs with an error that says: surely not written, send it again. To one whose batch is in the log already that would be
+    /// a lie: it is answered as a duplicate.
     pub(super) fn refuse_appends(&mut self, jobs: impl IntoIterator<Item = AppendJob>, error: &StorageError) {
-        let clock = self.clock();
-        for AppendJob { append, reply } in jobs {
-            let partition = self
-                .logs
-                .get_mut(&append.topic)
-                .and_then(|log| log.partitions.get_mut(usize::try_from(append.partition).ok()?));
-            if let (Some(partition), Some(batch)) = (partition, &append.producer) {
-                let added = partition.producers.refuse(batch, clock.idle, clock.now_ms);
-                self.producers.count(0, usize::from(added));
+        let idle = self.clock().idle;
+        for job in jobs {
+            let append = &job.append;
+            let written = append.producer.as_ref().and_then(|batch| {
+                let log = self.logs.get(&append.topic)?;
+                let known = log.partitions.get(usize::try_from(append.partition).ok()?)?;
+                match known.producers.check(batch, idle) {
+                    Ok(Verdict::Duplicate(written)) => Some((log, written)),
+                    _ => None,
+                }
+            });
+            if let Some((log, written)) = written {
+                let completion = answer_unwritten(log, job, Outcome::Duplicate(written));
+                self.complete_with_last(completion);
+                continue;
             }
-            let _ = reply.send(Err(error.clone()));
+            if let Some(batch) = &append.producer {
+                self.refuse_batch(append.topic, append.partition, batch);
+            }
+            let _ = job.reply.send(Err(error.clone()));
+        }
+    }
+
+    /// A batch that comes again is refused for now: what its producer sends after it is out of order until it is there.
+    pub(super) fn refuse_batch(&mut self, topic: TopicNumber, partition: i32, batch: &ProducerBatch) {
+        let clock = self.clock();
+        let partition = self
+            .logs
+            .get_mut(&topic)
+            .and_then(|log| log.partitions.get_mut(usize::try_from(partition).ok()?));
+        if let Some(partition) = partition {
+            let added = partition.producers.refuse(batch, clock.idle, clock.now_ms);
+            self.producers.count(0, usize::from(added));
         }
     }
 

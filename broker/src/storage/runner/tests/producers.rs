@@ -5,6 +5,7 @@ use crate::limits::PRODUCER_SNAPSHOT_INTERVAL_BYTES;
 use crate::producers::snapshot;
 use crate::producers::state::SequenceError;
 use crate::storage::engine::{CommitMode, ProducerSnapshot};
+use crate::storage::jobs::RefusedBatch;
 
 const PRODUCER: i64 = 7;
 
@@ -187,6 +188,42 @@ fn a_full_disk_keeps_the_order_of_sequences() {
     bench.runner.disk_measured(&free(MIB), bench.now);
     assert_eq!(bench.append(topic, 0, record(0)), Err(StorageError::DiskFull));
     bench.runner.disk_measured(&free(1000 * MIB), bench.now);
+    assert_eq!(bench.append(topic, 0, record(1)), out_of_order(1, 0));
+    assert_eq!(bench.append(topic, 0, record(0)), Ok(0));
+    assert_eq!(bench.append(topic, 0, record(1)), Ok(1));
+}
+
+/// Goal: a batch that is in the log is never said not to be, whatever is wrong when it is sent again.
+#[test]
+fn a_repetition_is_not_refused_for_want_of_room_or_a_failure() {
+    let settings = Settings {
+        min_free_disk: 100 * MIB,
+        ..Settings::default()
+    };
+    let mut bench = Bench::with_settings(&ModelDatabase::default(), &settings);
+    let topic = bench.create("a", 1, MIB);
+    bench.append(topic, 0, record(0)).unwrap();
+    bench.runner.disk_measured(&free(MIB), bench.now);
+    assert_eq!(bench.append(topic, 0, record(0)), Ok(0));
+    assert_eq!(bench.append(topic, 0, record(1)), Err(StorageError::DiskFull));
+    bench.runner.disk_measured(&free(1000 * MIB), bench.now);
+    for _ in 0..2 {
+        bench.database.fail(Call::Append, 0, failure());
+    }
+    let mut both = [bench.submit(topic, 0, record(0)), bench.submit(topic, 0, record(1))];
+    bench.turn();
+    let answers = both.each_mut().map(|receiver| offset(receiver).unwrap());
+    assert_eq!(answers, [Ok(0), Err(StorageError::Engine(failure()))]);
+    assert_eq!(bench.append(topic, 0, record(1)), Ok(1));
+}
+
+#[test]
+fn what_was_refused_before_it_was_queued_keeps_its_place() {
+    let mut bench = Bench::open(&ModelDatabase::default());
+    let topic = bench.create("a", 1, MIB);
+    let batch = ProducerBatch::of(&BatchHeader::parse(&record(0)).unwrap()).unwrap();
+    let partition = 0;
+    bench.runner.storage().refused(RefusedBatch { topic, partition, batch });
     assert_eq!(bench.append(topic, 0, record(1)), out_of_order(1, 0));
     assert_eq!(bench.append(topic, 0, record(0)), Ok(0));
     assert_eq!(bench.append(topic, 0, record(1)), Ok(1));
