@@ -85,6 +85,46 @@ CREATE TABLE kafka.producer_snapshots (
 COMMENT ON TABLE kafka.producer_snapshots IS 'Idempotent producers of a partition as of an offset; what follows it in the log is added at start';
 COMMENT ON COLUMN kafka.producer_snapshots.state IS 'Per producer its epoch and last batches, in the broker''s own format';
 
+CREATE TABLE kafka.groups (
+    group_id      text COLLATE "C" PRIMARY KEY,
+    type          text NOT NULL CHECK (type IN ('classic', 'consumer')),
+    epoch         int4 NOT NULL,
+    protocol_type text NOT NULL,
+    protocol      text NOT NULL,
+    changed_at    timestamptz NOT NULL,
+    state         json NOT NULL
+) WITH (fillfactor = 50);
+COMMENT ON TABLE kafka.groups IS 'Consumer groups as of their last completed rebalance; written by the pg_kafka broker only. To look at: kafka.consumer_groups';
+COMMENT ON COLUMN kafka.groups.epoch IS 'Generation of a classic group, group epoch of a consumer group';
+
+CREATE TABLE kafka.members (
+    group_id    text COLLATE "C" NOT NULL,
+    member_id   text COLLATE "C" NOT NULL,
+    instance_id text,
+    client_id   text NOT NULL,
+    client_host text NOT NULL,
+    assignment  jsonb NOT NULL,
+    state       json NOT NULL,
+    PRIMARY KEY (group_id, member_id)
+) WITH (fillfactor = 50);
+COMMENT ON TABLE kafka.members IS 'Members of kafka.groups; written by the pg_kafka broker only. To look at: kafka.group_members';
+
+CREATE TABLE kafka.committed_offsets (
+    group_id         text COLLATE "C" NOT NULL,
+    topic            int4 NOT NULL,
+    partition        int4 NOT NULL,
+    committed_offset int8 NOT NULL,
+    leader_epoch     int4 NOT NULL DEFAULT -1,
+    metadata         text NOT NULL DEFAULT '',
+    committed_at     timestamptz NOT NULL DEFAULT now(),
+    expires_at       timestamptz,
+    PRIMARY KEY (group_id, topic, partition)
+) WITH (fillfactor = 50);
+COMMENT ON TABLE kafka.committed_offsets IS
+    'The next offset to be consumed, per group and partition. To change one: kafka.reset_offsets. To compare: kafka.consumer_lag';
+COMMENT ON COLUMN kafka.committed_offsets.topic IS 'kafka.topics.id';
+COMMENT ON COLUMN kafka.committed_offsets.expires_at IS 'If the client said so; otherwise pg_kafka.offsets_retention decides';
+
 CREATE TABLE kafka.segment_template (
     partition   int4 NOT NULL,
     base_offset int4 NOT NULL,
@@ -105,6 +145,9 @@ SELECT pg_catalog.pg_extension_config_dump('kafka.leader_epochs', '');
 SELECT pg_catalog.pg_extension_config_dump('kafka.segments', '');
 SELECT pg_catalog.pg_extension_config_dump('kafka.time_index', '');
 SELECT pg_catalog.pg_extension_config_dump('kafka.producer_snapshots', '');
+SELECT pg_catalog.pg_extension_config_dump('kafka.groups', '');
+SELECT pg_catalog.pg_extension_config_dump('kafka.members', '');
+SELECT pg_catalog.pg_extension_config_dump('kafka.committed_offsets', '');
 
 CREATE FUNCTION kafka.library_version() RETURNS text
     LANGUAGE c STRICT PARALLEL SAFE AS 'MODULE_PATHNAME', 'library_version_wrapper';
@@ -160,6 +203,53 @@ SELECT t.name AS topic,
         LIMIT 1) s ON true;
 COMMENT ON VIEW kafka.partitions IS 'Partitions: [log_start_offset, end_offset) is what the statement could read';
 COMMENT ON COLUMN kafka.partitions.leader_epoch IS 'Leader epoch of the last write; null if there was none';
+
+CREATE VIEW kafka.consumer_groups AS
+SELECT coalesce(g.group_id, o.group_id) AS group_id,
+       coalesce(g.type, 'classic') AS type,
+       CASE WHEN m.members > 0 THEN 'Stable' ELSE 'Empty' END AS state,
+       coalesce(m.members, 0) AS members,
+       coalesce(g.protocol_type, '') AS protocol_type,
+       coalesce(g.protocol, '') AS protocol,
+       coalesce(g.epoch, 0) AS epoch,
+       coalesce(o.partitions, 0) AS committed_partitions,
+       greatest(g.changed_at, o.committed_at) AS changed_at
+  FROM kafka.groups g
+  LEFT JOIN (SELECT group_id, count(*) AS members FROM kafka.members GROUP BY group_id) m USING (group_id)
+  FULL JOIN (SELECT group_id, count(*) AS partitions, max(committed_at) AS committed_at
+               FROM kafka.committed_offsets GROUP BY group_id) o ON o.group_id = g.group_id;
+COMMENT ON VIEW kafka.consumer_groups IS 'Consumer groups: as of the last completed rebalance, and those that only commit offsets';
+
+CREATE VIEW kafka.group_members AS
+SELECT m.group_id, m.member_id, m.instance_id, m.client_id, m.client_host, a.topic, a.partition
+  FROM kafka.members m
+  LEFT JOIN LATERAL (
+       SELECT t.key AS topic, p.value::int4 AS partition
+         FROM pg_catalog.jsonb_each(m.assignment) AS t
+        CROSS JOIN LATERAL pg_catalog.jsonb_array_elements_text(t.value) AS p) a ON true;
+COMMENT ON VIEW kafka.group_members IS
+    'Members of consumer groups and the partitions assigned to them, one row each; a member without partitions has one with nulls';
+
+CREATE VIEW kafka.consumer_lag AS
+SELECT c.group_id, p.topic, p.partition, c.member_id, c.committed_offset, p.end_offset,
+       p.end_offset - greatest(c.committed_offset, p.log_start_offset) AS lag
+  FROM (SELECT coalesce(o.group_id, m.group_id) AS group_id, coalesce(t.name, m.topic) AS topic,
+               coalesce(o.partition, m.partition) AS partition, m.member_id, o.committed_offset
+          FROM kafka.committed_offsets o
+          JOIN kafka.topics t ON t.id = o.topic
+          FULL JOIN (SELECT * FROM kafka.group_members WHERE partition IS NOT NULL) m
+            ON m.group_id = o.group_id AND m.topic = t.name AND m.partition = o.partition) c
+  JOIN kafka.partitions p ON p.topic = c.topic AND p.partition = c.partition;
+COMMENT ON VIEW kafka.consumer_lag IS
+    'Per group and partition that it committed or has assigned: how many records are still to be consumed, null before the first commit';
+COMMENT ON COLUMN kafka.consumer_lag.member_id IS 'The member that the partition is assigned to, if there is one';
+
+CREATE FUNCTION kafka.reset_offsets("group" text, topic text, "to" text)
+    RETURNS TABLE (partition int4, old_offset int8, new_offset int8)
+    LANGUAGE c VOLATILE PARALLEL UNSAFE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS 'MODULE_PATHNAME', 'reset_offsets_wrapper';
+COMMENT ON FUNCTION kafka.reset_offsets(text, text, text) IS
+    'Sets where a consumer group without members goes on in a topic: earliest, latest, an offset, or a time (the first record of then or later)';
 
 CREATE TYPE kafka.header AS (key text, value bytea);
 COMMENT ON TYPE kafka.header IS 'A header of a record';

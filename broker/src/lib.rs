@@ -4,6 +4,8 @@
 
 pub mod api;
 pub mod catalog;
+pub mod clock;
+pub mod groups;
 pub mod limits;
 pub mod log;
 pub mod log_rate;

@@ -66,6 +66,39 @@ pub const TABLES_PER_RERUN: usize = 64;
 /// Payload bytes that one group commit may append; further jobs wait for the next group. One job larger than this is a group.
 pub const BYTES_PER_GROUP: usize = 16 * 1024 * 1024;
 
+/// Consumer groups that there may be; a further one gets COORDINATOR_NOT_AVAILABLE (15).
+pub const GROUPS: usize = 100_000;
+
+/// Bytes of all protocols of one JoinGroup, which the group keeps; more get INVALID_REQUEST (42). Kafka has the bound of a record, 1 MB,
+/// for the whole group.
+pub const GROUP_MEMBER_BYTES: usize = 1024 * 1024;
+
+/// Bytes of all assignments of one SyncGroup, which the group keeps; more get INVALID_REQUEST (42).
+pub const GROUP_ASSIGNMENT_BYTES: usize = 16 * 1024 * 1024;
+
+/// Bytes of one answer about several groups (DescribeGroups, OffsetFetch); groups that are named after that many get INVALID_REQUEST (42).
+pub const GROUP_RESPONSE_BYTES: usize = 64 * 1024 * 1024;
+
+/// Characters of the metadata of one committed offset; more get OFFSET_METADATA_TOO_LARGE (12), as with Kafka's
+/// `offset.metadata.max.bytes`.
+pub const OFFSET_METADATA_CHARACTERS: usize = 4096;
+
+/// Time that a change of a group or a commit of offsets waits while another session has locked rows of it; then the client gets an error
+/// on which it tries again (Kafka's `offsets.commit.timeout.ms`).
+pub const GROUP_STORAGE_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Time after which a client is told to try again while its commit is not confirmed, because a synchronous standby is missing.
+pub const GROUP_CONFIRMATION_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Time after which reading the groups at start is tried again.
+pub const GROUP_RETRY_PAUSE: Duration = Duration::from_millis(200);
+
+/// Time between two looks for committed offsets that expired (Kafka's `offsets.retention.check.interval.ms`).
+pub const OFFSETS_EXPIRY_INTERVAL: Duration = Duration::from_secs(600);
+
+/// Jobs about consumer groups and committed offsets that one transaction does; further ones wait for the next.
+pub const GROUP_JOBS_PER_TURN: usize = 256;
+
 /// Bytes that the reads of older data between two groups may return.
 pub const READ_BYTES_PER_TURN: usize = 4 * 1024 * 1024;
 
@@ -75,6 +108,18 @@ pub const TIME_INDEX_INTERVAL_BYTES: u64 = 4 * 1024 * 1024;
 /// Partitions that one CreateTopics or CreatePartitions may ask for in all its topics; more get POLICY_VIOLATION (44), as in Kafka's
 /// CreateTopics.
 pub const PARTITIONS_PER_CREATE: usize = 10_000;
+
+/// Bytes that one regular expression of a consumer group may take compiled; a larger one gets INVALID_REGULAR_EXPRESSION (128). With
+/// the number of topics it bounds the work of one refresh.
+pub const REGEX_COMPILED_BYTES: usize = 128 * 1024;
+
+/// Different regular expressions that the members of one consumer group may subscribe to together; one more gets
+/// INVALID_REGULAR_EXPRESSION (128).
+pub const REGEXES_PER_GROUP: usize = 32;
+
+/// Shortest time between two refreshes of a consumer group's regular expressions after topics changed (Kafka's
+/// `REGEX_BATCH_REFRESH_MIN_INTERVAL_MS`). A new expression is resolved at once.
+pub const REGEX_REFRESH_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Longest time that AlterConfigs and IncrementalAlterConfigs, which have no timeout of their own, wait while another session has a lock
 /// in their way; then REQUEST_TIMED_OUT (7). Less than the 30 seconds that clients wait for an answer.

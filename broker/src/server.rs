@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use crate::api::dispatch::Dispatcher;
 use crate::api::long_work::LongWork;
 use crate::api::Context;
+use crate::groups::Coordinator;
 use crate::limits;
 use crate::net::{self, Budget, Connections, Listeners, Service};
 use crate::producers::ids::ProducerIds;
@@ -41,6 +42,7 @@ impl Server {
         let (settings_sender, settings_receiver) = watch::channel(settings.clone());
         let (shutdown, stopping) = watch::channel(false);
         let replies = Budget::new(settings.queued_max_response_bytes);
+        let groups = Coordinator::new(runner.storage(), runner.catalog(), settings_receiver.clone());
         let context = Context {
             settings: settings_receiver.clone(),
             catalog: runner.catalog(),
@@ -50,7 +52,9 @@ impl Server {
             response_budget: replies.clone(),
             small_responses: Budget::new(settings.max_connections.saturating_mul(limits::SMALL_REPLY_BYTES)),
             long_work: LongWork::new(settings.network_threads),
+            groups: groups.clone(),
         };
+        runtime.spawn(groups.run());
         let protocol = Arc::new(Dispatcher::new(context));
         let service = Service::new(protocol, replies, settings_receiver, Connections::default());
         let serving = runtime.spawn(async move {

@@ -45,6 +45,16 @@ pub struct Settings {
     pub acks1_async: bool,
     /// How long a producer id is remembered that writes nothing.
     pub producer_id_expiration: Duration,
+    /// How long the first rebalance of an empty group waits for more members.
+    pub group_initial_rebalance_delay: Duration,
+    /// Shortest session timeout that a member of a group may ask for.
+    pub group_min_session_timeout: Duration,
+    /// Longest session timeout that a member of a group may ask for.
+    pub group_max_session_timeout: Duration,
+    /// Members that a group has at most.
+    pub group_max_size: usize,
+    /// How long committed offsets are kept after their group became empty.
+    pub offsets_retention: Duration,
     /// Whether each connection is logged at its start and end.
     pub log_connections: bool,
 }
@@ -71,6 +81,11 @@ impl Default for Settings {
             default_partitions: 1,
             acks1_async: false,
             producer_id_expiration: Duration::from_secs(24 * 3600),
+            group_initial_rebalance_delay: Duration::from_secs(3),
+            group_min_session_timeout: Duration::from_secs(6),
+            group_max_session_timeout: Duration::from_secs(30 * 60),
+            group_max_size: i32::MAX as usize,
+            offsets_retention: Duration::from_secs(7 * 24 * 60 * 60),
             log_connections: false,
         }
     }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use broker::api::dispatch::Dispatcher;
 use broker::api::long_work::LongWork;
 use broker::api::Context;
+use broker::groups::Coordinator;
 use broker::net::{Budget, Connections, Peer, Service};
 use broker::producers::ids::ProducerIds;
 use broker::settings::Settings;
@@ -57,6 +58,8 @@ impl World {
         .unwrap_or_else(|error| panic!("the model does not open: {error}"));
         let (keep, settings) = watch::channel(Arc::new(settings));
         let replies = Budget::new(4 << 20);
+        let groups = Coordinator::new(runner.storage(), runner.catalog(), settings.clone());
+        tokio::spawn(groups.clone().run());
         let context = Context {
             settings: settings.clone(),
             catalog: runner.catalog(),
@@ -66,6 +69,7 @@ impl World {
             response_budget: replies.clone(),
             small_responses: Budget::new(1 << 20),
             long_work: LongWork::new(1),
+            groups,
         };
         let world = World {
             dispatcher: Arc::new(Dispatcher::new(context)),

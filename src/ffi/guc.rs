@@ -86,6 +86,7 @@ fn define_one(setting: &Setting) -> Place {
                     Unit::Bytes => pg_sys::GUC_UNIT_BYTE as c_int,
                     Unit::Megabytes => pg_sys::GUC_UNIT_MB as c_int,
                     Unit::Milliseconds => pg_sys::GUC_UNIT_MS as c_int,
+                    Unit::Minutes => pg_sys::GUC_UNIT_MIN as c_int,
                 };
                 pg_sys::DefineCustomIntVariable(
                     name, summary, detail, place, default, min, max, context, flags, None, None, None,

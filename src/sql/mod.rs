@@ -6,4 +6,5 @@ mod error;
 mod find;
 mod messages;
 mod partitions;
+mod reset_offsets;
 mod topics;

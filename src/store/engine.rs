@@ -6,12 +6,13 @@ use broker::storage::engine::{
     AppendOutcome, CommitMode, Engine, EngineError, EngineResult, LogPosition, NewTopic, PlacedBatch, ProducerSnapshot,
     SegmentId, TimeIndexEntry, TopicNumber, TopicRecord,
 };
+use broker::storage::groups::{CommittedOffset, Expiry, GroupChange, GroupStorage, OffsetKey, StoredGroup};
 use bytes::Bytes;
 
 use super::error::{engine_error, refused};
 use super::locks::{self, Held, Patience};
 use super::log::{self, PartitionLog};
-use super::{bookkeeping, producers, topics};
+use super::{bookkeeping, groups, producers, topics};
 use crate::ffi::durability;
 use crate::ffi::files::data_directory;
 use crate::ffi::scan::View;
@@ -78,6 +79,14 @@ impl PgEngine {
         })
     }
 
+    /// A call that reads or writes the tables of groups.
+    fn groups<T>(&mut self, body: impl FnOnce() -> EngineResult<T>) -> EngineResult<T> {
+        self.call(|held| {
+            held.groups(Patience::None)?;
+            body()
+        })
+    }
+
     /// A call that writes rows about a topic.
     fn about_topic<T>(&mut self, topic: TopicNumber, body: impl FnOnce() -> EngineResult<T>) -> EngineResult<T> {
         self.bookkeeping(|held| {
@@ -101,6 +110,36 @@ impl PgEngine {
                 view: View::Latest,
             })
         })
+    }
+}
+
+impl GroupStorage for PgEngine {
+    fn lock_groups(&mut self) -> EngineResult<()> {
+        self.lock(|held| held.groups(Patience::None))
+    }
+
+    fn load_groups(&mut self, group_id: Option<&str>) -> EngineResult<Vec<StoredGroup>> {
+        self.groups(|| groups::load_groups(group_id))
+    }
+
+    fn write_group(&mut self, group_id: &str, change: &GroupChange) -> EngineResult<bool> {
+        self.groups(|| Ok(groups::write_group(group_id, change)))
+    }
+
+    fn commit_offsets(&mut self, commits: &[(OffsetKey, CommittedOffset)]) -> EngineResult<Vec<usize>> {
+        self.groups(|| Ok(groups::commit_offsets(commits)))
+    }
+
+    fn committed_offsets(&mut self, group_id: &str) -> EngineResult<Vec<(TopicNumber, i32, CommittedOffset)>> {
+        self.groups(|| groups::committed_offsets(group_id))
+    }
+
+    fn delete_offsets(&mut self, group_id: &str, partitions: &[(TopicNumber, i32)]) -> EngineResult<bool> {
+        self.groups(|| Ok(groups::delete_offsets(group_id, partitions)))
+    }
+
+    fn expire_offsets(&mut self, expiry: &Expiry) -> EngineResult<bool> {
+        self.groups(|| Ok(groups::expire_offsets(expiry)))
     }
 }
 
@@ -305,7 +344,10 @@ impl Engine for PgEngine {
     }
 
     fn delete_topic(&mut self, topic: TopicNumber) -> EngineResult<()> {
-        self.bookkeeping(|_| topics::delete_topic(topic, Patience::None))
+        self.bookkeeping(|held| {
+            held.groups(Patience::None)?;
+            topics::delete_topic(topic, Patience::None)
+        })
     }
 
     fn cluster_id(&mut self) -> EngineResult<String> {

@@ -6,7 +6,7 @@ use broker::catalog::names::collision_key;
 use broker::storage::engine::{EngineError, EngineResult, SegmentId, TopicNumber};
 
 use super::error::missing;
-use super::names::{segment_index, segment_table, BOOKKEEPING, LOG_SCHEMA, SCHEMA};
+use super::names::{segment_index, segment_table, BOOKKEEPING, GROUPS, LOG_SCHEMA, SCHEMA};
 use crate::ffi::lock::{self, LockMode, Oid};
 use crate::ffi::spi::{param, query, run};
 
@@ -63,6 +63,7 @@ impl SegmentRelations {
 pub struct Held {
     segments: HashMap<SegmentId, (SegmentRelations, LockMode)>,
     bookkeeping: bool,
+    groups: bool,
 }
 
 impl Held {
@@ -111,13 +112,18 @@ impl Held {
         if self.bookkeeping {
             return Ok(());
         }
-        for table in BOOKKEEPING {
-            let oid = lock::relation_oid(SCHEMA, table).ok_or_else(|| missing(format!("{SCHEMA}.{table}")))?;
-            if !patience.lock(oid, LockMode::RowExclusive) {
-                return Err(EngineError::Busy(format!("{SCHEMA}.{table}")));
-            }
-        }
+        lock_tables(&BOOKKEEPING, patience)?;
         self.bookkeeping = true;
+        Ok(())
+    }
+
+    /// Locks the tables of groups for reading and writing.
+    pub fn groups(&mut self, patience: Patience) -> EngineResult<()> {
+        if self.groups {
+            return Ok(());
+        }
+        lock_tables(&GROUPS, patience)?;
+        self.groups = true;
         Ok(())
     }
 
@@ -133,6 +139,16 @@ impl Held {
         }
         lock_topic_row(topic, "FOR KEY SHARE", patience)
     }
+}
+
+fn lock_tables(tables: &[&str], patience: Patience) -> EngineResult<()> {
+    for table in tables {
+        let oid = lock::relation_oid(SCHEMA, table).ok_or_else(|| missing(format!("{SCHEMA}.{table}")))?;
+        if !patience.lock(oid, LockMode::RowExclusive) {
+            return Err(EngineError::Busy(format!("{SCHEMA}.{table}")));
+        }
+    }
+    Ok(())
 }
 
 /// Locks a topic's row in `kafka.topics`.

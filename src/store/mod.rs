@@ -1,12 +1,13 @@
 //! The storage engine on Postgres: safe code over `ffi`.
 //!
 //! * `log` — batches into pieces and back; `pieces` — where they are cut
-//! * `bookkeeping`, `producers`, `topics` — the tables in schema `kafka`, by SQL
+//! * `bookkeeping`, `topics`, `groups`, `producers` — the tables in schema `kafka`, by SQL
 //! * `locks` — which locks, and who waits for them
 
 pub mod bookkeeping;
 pub mod engine;
 pub mod error;
+pub mod groups;
 pub mod locks;
 pub mod log;
 pub mod names;

@@ -20,6 +20,9 @@ pub const BOOKKEEPING: [&str; 9] = [
     "segment_template",
 ];
 
+/// The tables of consumer groups, in the order in which everyone locks them, after those of bookkeeping.
+pub const GROUPS: [&str; 3] = ["groups", "members", "committed_offsets"];
+
 /// Name of a segment's table in [`LOG_SCHEMA`].
 pub fn segment_table(segment: SegmentId) -> String {
     format!("t{}_s{}", segment.topic.0, segment.number)

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::bookkeeping::{activate_segment, create_segment};
 use super::error::missing;
+use super::groups::forget_topic;
 use super::locks::{lock_for_drop, lock_to_change, lock_topic_name, lock_topic_row, Patience};
 use super::names::{segment_index, segment_table, LOG_SCHEMA};
 use crate::ffi::lock::{relation_bytes, relation_oid, try_lock, unlock, LockMode};
@@ -137,6 +138,7 @@ pub fn delete_topic(topic: TopicNumber, patience: Patience) -> EngineResult<()> 
     ] {
         run(&format!("DELETE FROM kafka.{table} WHERE topic = $1"), &[param(topic.0)]);
     }
+    forget_topic(topic);
     run("DELETE FROM kafka.topics WHERE id = $1", &[param(topic.0)]);
     Ok(())
 }

@@ -140,6 +140,11 @@ impl Values {
             default_partitions,
             acks1_async,
             producer_id_expiration,
+            group_initial_rebalance_delay,
+            group_min_session_timeout,
+            group_max_session_timeout,
+            group_max_size,
+            offsets_retention,
             log_connections,
         } = settings;
         let listeners: Vec<_> = listen_addresses.iter().map(|host| listener(host, *port)).collect();
@@ -258,6 +263,37 @@ impl Values {
                 expiration_ms,
                 "After how many milliseconds a producer id that writes nothing is forgotten.",
             );
+        }
+        for (names, value, documentation) in [
+            (
+                ["group.initial.rebalance.delay.ms", "pg_kafka.group_initial_rebalance_delay"],
+                group_initial_rebalance_delay.as_millis(),
+                "How many milliseconds the first rebalance of an empty group waits for more members.",
+            ),
+            (
+                ["group.min.session.timeout.ms", "pg_kafka.group_min_session_timeout"],
+                group_min_session_timeout.as_millis(),
+                "Shortest session timeout of a member, in milliseconds.",
+            ),
+            (
+                ["group.max.session.timeout.ms", "pg_kafka.group_max_session_timeout"],
+                group_max_session_timeout.as_millis(),
+                "Longest session timeout of a member, in milliseconds.",
+            ),
+            (
+                ["group.max.size", "pg_kafka.group_max_size"],
+                *group_max_size as u128,
+                "Members that a group has at most.",
+            ),
+            (
+                ["offsets.retention.minutes", "pg_kafka.offsets_retention"],
+                u128::from(offsets_retention.as_secs() / 60),
+                "For how many minutes committed offsets are kept after their group became empty.",
+            ),
+        ] {
+            for name in names {
+                values.add(name, Kind::Int, value, documentation);
+            }
         }
         let name = "pg_kafka.log_connections";
         values.add(name, Kind::Boolean, log_connections, "Whether connections are logged.");

@@ -8,8 +8,6 @@
 //! * 1: times of the last fetch (KIP-836), which for the leader are now.
 //! * 2: error messages, directory ids, the voters' endpoints (KIP-853). A directory has no id here, as in a Kafka with a static quorum.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use kafka_protocol::messages::describe_quorum_response::{Listener, Node, PartitionData, ReplicaState, TopicData};
 use kafka_protocol::messages::{BrokerId, DescribeQuorumRequest, DescribeQuorumResponse};
 use kafka_protocol::protocol::StrBytes;
@@ -18,6 +16,7 @@ use kafka_protocol::ResponseError;
 use super::create_topics::admin_code;
 use super::endpoint::{endpoint, Endpoint};
 use super::{Context, RequestInfo};
+use crate::clock::now_ms;
 
 /// Kafka's topic of cluster metadata, which has this one partition.
 const METADATA_TOPIC: &str = "__cluster_metadata";
@@ -33,12 +32,11 @@ pub async fn handle(context: &Context, request: &RequestInfo, body: DescribeQuor
         Ok(position) => position,
         Err(error) => return refusal(&body, admin_code(&error), &error.to_string()),
     };
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let quorum = Quorum {
         endpoint: endpoint(&context.settings(), &request.peer),
         leader_epoch: context.catalog.leader_epoch(),
         end: i64::try_from(position.0).unwrap_or(i64::MAX),
-        now_ms: i64::try_from(now.as_millis()).unwrap_or(i64::MAX),
+        now_ms: now_ms(),
     };
     quorum.describe(request.version)
 }

@@ -9,10 +9,12 @@ use kafka_protocol::protocol::{Decodable, Encodable};
 
 use super::table::{by_code, Api, ApiKey};
 use super::{
-    alter_configs, alter_partition_reassignments, api_versions, create_partitions, create_topics, delete_records, delete_topics,
-    describe_cluster, describe_configs, describe_log_dirs, describe_quorum, describe_topic_partitions, elect_leaders, fetch,
-    find_coordinator, incremental_alter_configs, init_producer_id, list_config_resources, list_offsets,
-    list_partition_reassignments, metadata, offset_for_leader_epoch, produce, update_features, Context, RequestInfo,
+    alter_configs, alter_partition_reassignments, api_versions, create_partitions, create_topics, delete_groups, delete_records,
+    delete_topics, describe_cluster, describe_configs, describe_groups, describe_log_dirs, describe_quorum,
+    describe_topic_partitions, elect_leaders, fetch, find_coordinator, heartbeat, incremental_alter_configs, init_producer_id,
+    join_group, leave_group, list_config_resources, list_groups, list_offsets, list_partition_reassignments, metadata,
+    offset_commit, offset_delete, offset_fetch, offset_for_leader_epoch, produce, sync_group, update_features, Context,
+    RequestInfo,
 };
 use crate::net::{Charge, Execution, Peer, PendingReply, Protocol, Reply};
 use crate::wire::header::{encode_response_header, RequestHeader};
@@ -62,7 +64,29 @@ impl Dispatcher {
             ApiKey::Fetch => return request.answer_fetch(context, charge).await,
             ApiKey::ListOffsets => request.encode(&list_offsets::handle(context, info, request.decode()?).await)?,
             ApiKey::Metadata => request.encode(&metadata::handle(context, info, request.decode()?).await)?,
+            ApiKey::OffsetCommit => {
+                let body = match info.version >= offset_commit::TOPIC_IDS {
+                    true => offset_commit::decode_with_topic_ids(&request.body).map_err(malformed)?,
+                    false => request.decode()?,
+                };
+                request.encode(&offset_commit::handle(context, info, body).await)?
+            }
+            ApiKey::OffsetFetch => {
+                let body = match info.version >= offset_fetch::TOPIC_IDS {
+                    true => offset_fetch::decode_with_topic_ids(&request.body).map_err(malformed)?,
+                    false => request.decode()?,
+                };
+                request.encode(&offset_fetch::handle(context, info, body).await)?
+            }
             ApiKey::FindCoordinator => request.encode(&find_coordinator::handle(context, info, request.decode()?).await)?,
+            ApiKey::JoinGroup => request.encode(&join_group::handle(context, info, request.decode()?).await)?,
+            ApiKey::Heartbeat => request.encode(&heartbeat::handle(context, info, request.decode()?).await)?,
+            ApiKey::LeaveGroup => request.encode(&leave_group::handle(context, info, request.decode()?).await)?,
+            ApiKey::SyncGroup => request.encode(&sync_group::handle(context, info, request.decode()?).await)?,
+            ApiKey::DescribeGroups => request.encode(&describe_groups::handle(context, info, request.decode()?).await)?,
+            ApiKey::ListGroups => request.encode(&list_groups::handle(context, info, request.decode()?).await)?,
+            ApiKey::DeleteGroups => request.encode(&delete_groups::handle(context, info, request.decode()?).await)?,
+            ApiKey::OffsetDelete => request.encode(&offset_delete::handle(context, info, request.decode()?).await)?,
             ApiKey::ApiVersions => request.encode(&api_versions::handle(context, info, request.decode()?).await)?,
             ApiKey::CreateTopics => request.encode(&create_topics::handle(context, info, request.decode()?).await)?,
             ApiKey::DeleteTopics => request.encode(&delete_topics::handle(context, info, request.decode()?).await)?,
@@ -218,6 +242,10 @@ impl Protocol for Dispatcher {
         }
         Box::pin(async move { or_close(self.answer(request, charge).await) })
     }
+}
+
+fn malformed(error: crate::wire::cursor::Malformed) -> Unanswerable {
+    Unanswerable::Malformed(error.to_string())
 }
 
 fn or_close(answer: Result<Reply, Unanswerable>) -> Reply {

@@ -11,6 +11,7 @@ use super::long_work::LongWork;
 use super::{Context, RequestInfo};
 use crate::catalog::configs::TopicConfigs;
 use crate::catalog::Topic;
+use crate::groups::Coordinator;
 use crate::log::validate::{validate, Rules};
 use crate::net::{Budget, Peer};
 use crate::producers::ids::ProducerIds;
@@ -45,6 +46,7 @@ impl TestBroker {
     pub fn on(database: &ModelDatabase, settings: Settings) -> Self {
         let model = RunningModel::start(database, &settings);
         let (_, settings) = watch::channel(Arc::new(settings));
+        let groups = Coordinator::new(model.storage.clone(), model.catalog.clone(), settings.clone());
         let context = Context {
             settings,
             catalog: model.catalog.clone(),
@@ -54,6 +56,7 @@ impl TestBroker {
             response_budget: Budget::new(1 << 20),
             small_responses: Budget::new(1 << 20),
             long_work: LongWork::new(1),
+            groups,
         };
         TestBroker { context, model }
     }

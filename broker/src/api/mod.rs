@@ -12,10 +12,12 @@ pub mod create_partitions;
 pub mod create_topics;
 #[cfg(test)]
 mod data_tests;
+pub mod delete_groups;
 pub mod delete_records;
 pub mod delete_topics;
 pub mod describe_cluster;
 pub mod describe_configs;
+pub mod describe_groups;
 pub mod describe_log_dirs;
 pub mod describe_quorum;
 pub mod describe_topic_partitions;
@@ -28,17 +30,26 @@ pub mod fetch;
 pub mod find_coordinator;
 #[cfg(test)]
 pub(crate) mod fixture;
+mod group_requests;
+pub mod heartbeat;
 pub mod incremental_alter_configs;
 pub mod init_producer_id;
+pub mod join_group;
+pub mod leave_group;
 pub mod list_config_resources;
+pub mod list_groups;
 pub mod list_offsets;
 pub mod list_partition_reassignments;
 pub mod long_work;
 pub mod metadata;
+pub mod offset_commit;
+pub mod offset_delete;
+pub mod offset_fetch;
 pub mod offset_for_leader_epoch;
 pub mod operations;
 pub mod page;
 pub mod produce;
+pub mod sync_group;
 pub mod table;
 pub mod update_features;
 
@@ -47,6 +58,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use crate::catalog::Catalog;
+use crate::groups::Coordinator;
 use crate::net::{Budget, Peer};
 use crate::producers::ids::ProducerIds;
 use crate::settings::Settings;
@@ -71,6 +83,8 @@ pub struct Context {
     pub small_responses: Budget,
     /// Where what takes long waits its turn.
     pub long_work: LongWork,
+    /// Consumer groups.
+    pub groups: Coordinator,
 }
 
 impl Context {

@@ -51,15 +51,7 @@ fn range(versions: Versions) -> String {
 }
 
 /// What a broker of Apache Kafka 4.3.1 advertises besides.
-const NOT_SERVED: [(i16, &str, Versions); 51] = [
-    (8, "OffsetCommit", Versions { min: 2, max: 10 }),
-    (9, "OffsetFetch", Versions { min: 1, max: 10 }),
-    (11, "JoinGroup", Versions { min: 0, max: 9 }),
-    (12, "Heartbeat", Versions { min: 0, max: 4 }),
-    (13, "LeaveGroup", Versions { min: 0, max: 5 }),
-    (14, "SyncGroup", Versions { min: 0, max: 5 }),
-    (15, "DescribeGroups", Versions { min: 0, max: 6 }),
-    (16, "ListGroups", Versions { min: 0, max: 5 }),
+const NOT_SERVED: [(i16, &str, Versions); 41] = [
     (17, "SaslHandshake", Versions { min: 0, max: 1 }),
     (24, "AddPartitionsToTxn", Versions { min: 0, max: 5 }),
     (25, "AddOffsetsToTxn", Versions { min: 0, max: 4 }),
@@ -75,8 +67,6 @@ const NOT_SERVED: [(i16, &str, Versions); 51] = [
     (39, "RenewDelegationToken", Versions { min: 1, max: 2 }),
     (40, "ExpireDelegationToken", Versions { min: 1, max: 2 }),
     (41, "DescribeDelegationToken", Versions { min: 1, max: 3 }),
-    (42, "DeleteGroups", Versions { min: 0, max: 2 }),
-    (47, "OffsetDelete", Versions { min: 0, max: 0 }),
     (48, "DescribeClientQuotas", Versions { min: 0, max: 1 }),
     (49, "AlterClientQuotas", Versions { min: 0, max: 1 }),
     (50, "DescribeUserScramCredentials", Versions { min: 0, max: 0 }),

@@ -15,7 +15,7 @@
 
 use std::cell::Cell;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, ProduceRequest};
@@ -29,6 +29,7 @@ use tokio::sync::oneshot;
 use super::long_work::Crowded;
 use super::{Context, RequestInfo};
 use crate::catalog::{Topic, Topics};
+use crate::clock::now_ms;
 use crate::limits::{self, PRODUCE_MIN_PATIENCE};
 use crate::log::validate::{validate, Rules, ValidBatch, ValidationError};
 use crate::net::Charge;
@@ -375,9 +376,4 @@ async fn answer(index: i32, partial: Partial, deadline: tokio::time::Instant) ->
         .with_log_start_offset(refusal.log_start_offset)
         .with_record_errors(record_errors.collect())
         .with_error_message(refusal.message.map(StrBytes::from_string))
-}
-
-fn now_ms() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

@@ -1,6 +1,8 @@
 //! The API table: the one place that states which APIs are served, in which versions, and what that needs. ApiVersions, the
 //! version check, the header's version, the validator's bounds and `docs/protocol.md` are derived from it.
 
+mod groups;
+
 use crate::limits;
 use crate::net::Execution;
 
@@ -13,7 +15,15 @@ pub enum ApiKey {
     Fetch = 1,
     ListOffsets = 2,
     Metadata = 3,
+    OffsetCommit = 8,
+    OffsetFetch = 9,
     FindCoordinator = 10,
+    JoinGroup = 11,
+    Heartbeat = 12,
+    LeaveGroup = 13,
+    SyncGroup = 14,
+    DescribeGroups = 15,
+    ListGroups = 16,
     ApiVersions = 18,
     CreateTopics = 19,
     DeleteTopics = 20,
@@ -24,10 +34,12 @@ pub enum ApiKey {
     AlterConfigs = 33,
     DescribeLogDirs = 35,
     CreatePartitions = 37,
+    DeleteGroups = 42,
     ElectLeaders = 43,
     IncrementalAlterConfigs = 44,
     AlterPartitionReassignments = 45,
     ListPartitionReassignments = 46,
+    OffsetDelete = 47,
     DescribeQuorum = 55,
     UpdateFeatures = 57,
     DescribeCluster = 60,
@@ -48,7 +60,15 @@ impl ApiKey {
             ApiKey::Fetch => &FETCH,
             ApiKey::ListOffsets => &LIST_OFFSETS,
             ApiKey::Metadata => &METADATA,
+            ApiKey::OffsetCommit => &groups::OFFSET_COMMIT,
+            ApiKey::OffsetFetch => &groups::OFFSET_FETCH,
             ApiKey::FindCoordinator => &FIND_COORDINATOR,
+            ApiKey::JoinGroup => &groups::JOIN_GROUP,
+            ApiKey::Heartbeat => &groups::HEARTBEAT,
+            ApiKey::LeaveGroup => &groups::LEAVE_GROUP,
+            ApiKey::SyncGroup => &groups::SYNC_GROUP,
+            ApiKey::DescribeGroups => &groups::DESCRIBE_GROUPS,
+            ApiKey::ListGroups => &groups::LIST_GROUPS,
             ApiKey::ApiVersions => &API_VERSIONS,
             ApiKey::CreateTopics => &CREATE_TOPICS,
             ApiKey::DeleteTopics => &DELETE_TOPICS,
@@ -59,10 +79,12 @@ impl ApiKey {
             ApiKey::AlterConfigs => &ALTER_CONFIGS,
             ApiKey::DescribeLogDirs => &DESCRIBE_LOG_DIRS,
             ApiKey::CreatePartitions => &CREATE_PARTITIONS,
+            ApiKey::DeleteGroups => &groups::DELETE_GROUPS,
             ApiKey::ElectLeaders => &ELECT_LEADERS,
             ApiKey::IncrementalAlterConfigs => &INCREMENTAL_ALTER_CONFIGS,
             ApiKey::AlterPartitionReassignments => &ALTER_PARTITION_REASSIGNMENTS,
             ApiKey::ListPartitionReassignments => &LIST_PARTITION_REASSIGNMENTS,
+            ApiKey::OffsetDelete => &groups::OFFSET_DELETE,
             ApiKey::DescribeQuorum => &DESCRIBE_QUORUM,
             ApiKey::UpdateFeatures => &UPDATE_FEATURES,
             ApiKey::DescribeCluster => &DESCRIBE_CLUSTER,
@@ -142,12 +164,20 @@ pub fn by_code(code: i16) -> Option<&'static Api> {
 }
 
 /// Every API served, ascending by key: the order in which ApiVersions lists them.
-pub static APIS: [&Api; 24] = [
+pub static APIS: [&Api; 34] = [
     &PRODUCE,
     &FETCH,
     &LIST_OFFSETS,
     &METADATA,
+    &groups::OFFSET_COMMIT,
+    &groups::OFFSET_FETCH,
     &FIND_COORDINATOR,
+    &groups::JOIN_GROUP,
+    &groups::HEARTBEAT,
+    &groups::LEAVE_GROUP,
+    &groups::SYNC_GROUP,
+    &groups::DESCRIBE_GROUPS,
+    &groups::LIST_GROUPS,
     &API_VERSIONS,
     &CREATE_TOPICS,
     &DELETE_TOPICS,
@@ -158,10 +188,12 @@ pub static APIS: [&Api; 24] = [
     &ALTER_CONFIGS,
     &DESCRIBE_LOG_DIRS,
     &CREATE_PARTITIONS,
+    &groups::DELETE_GROUPS,
     &ELECT_LEADERS,
     &INCREMENTAL_ALTER_CONFIGS,
     &ALTER_PARTITION_REASSIGNMENTS,
     &LIST_PARTITION_REASSIGNMENTS,
+    &groups::OFFSET_DELETE,
     &DESCRIBE_QUORUM,
     &UPDATE_FEATURES,
     &DESCRIBE_CLUSTER,

@@ -56,6 +56,7 @@ fn with_unit(number: i32, unit: Unit) -> String {
         Unit::Bytes => &[(1 << 30, "GB"), (1 << 20, "MB"), (1 << 10, "kB"), (1, "B")],
         Unit::Megabytes => &[(1 << 20, "TB"), (1 << 10, "GB"), (1, "MB")],
         Unit::Milliseconds => &[(86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1000, "s"), (1, "ms")],
+        Unit::Minutes => &[(1440, "d"), (60, "h"), (1, "min")],
     };
     let fitting = units.iter().find(|(size, _)| number != 0 && number % size == 0);
     fitting.map_or_else(|| number.to_string(), |(size, name)| format!("{}{name}", number / size))

@@ -19,6 +19,8 @@ pub enum Unit {
     Megabytes,
     /// Milliseconds.
     Milliseconds,
+    /// Minutes.
+    Minutes,
 }
 
 /// The type of a setting, with its default and range.
@@ -83,6 +85,10 @@ impl Value {
 
     fn size(&self) -> usize {
         usize::try_from(self.integer()).unwrap_or(0)
+    }
+
+    fn milliseconds(&self) -> Duration {
+        Duration::from_millis(self.size() as u64)
     }
 
     fn port(&self) -> u16 {
@@ -216,7 +222,7 @@ pub const SETTINGS: &[Setting] = &[
         change: Change::Reload,
         summary: "Time after which a connection without a request, or a request without progress, is closed",
         detail: "Kafka's connections.max.idle.ms.",
-        fill: |s, v| s.broker.connections_max_idle = Duration::from_millis(v.size() as u64),
+        fill: |s, v| s.broker.connections_max_idle = v.milliseconds(),
     },
     Setting {
         name: "max_request_bytes",
@@ -290,7 +296,48 @@ pub const SETTINGS: &[Setting] = &[
         change: Change::Reload,
         summary: "Time after which a producer id that writes nothing is forgotten",
         detail: "Kafka's producer.id.expiration.ms. What an idempotent producer sends again after that time is taken as new.",
-        fill: |s, v| s.broker.producer_id_expiration = Duration::from_millis(v.size() as u64),
+        fill: |s, v| s.broker.producer_id_expiration = v.milliseconds(),
+    },
+    Setting {
+        name: "group_initial_rebalance_delay",
+        kind: integer(3000, 0, i32::MAX, Unit::Milliseconds),
+        change: Change::Reload,
+        summary: "Time that the first rebalance of an empty consumer group waits for more members",
+        detail: "Kafka's group.initial.rebalance.delay.ms. Each member that joins meanwhile extends it, at most to the members' rebalance \
+                 timeout.",
+        fill: |s, v| s.broker.group_initial_rebalance_delay = v.milliseconds(),
+    },
+    Setting {
+        name: "group_min_session_timeout",
+        kind: integer(6000, 1, i32::MAX, Unit::Milliseconds),
+        change: Change::Reload,
+        summary: "Shortest session timeout of a member of a consumer group",
+        detail: "Kafka's group.min.session.timeout.ms.",
+        fill: |s, v| s.broker.group_min_session_timeout = v.milliseconds(),
+    },
+    Setting {
+        name: "group_max_session_timeout",
+        kind: integer(1_800_000, 1, i32::MAX, Unit::Milliseconds),
+        change: Change::Reload,
+        summary: "Longest session timeout of a member of a consumer group",
+        detail: "Kafka's group.max.session.timeout.ms.",
+        fill: |s, v| s.broker.group_max_session_timeout = v.milliseconds(),
+    },
+    Setting {
+        name: "group_max_size",
+        kind: integer(i32::MAX, 1, i32::MAX, Unit::Count),
+        change: Change::Reload,
+        summary: "Members of a consumer group",
+        detail: "Kafka's group.max.size. Further members get GROUP_MAX_SIZE_REACHED.",
+        fill: |s, v| s.broker.group_max_size = v.size(),
+    },
+    Setting {
+        name: "offsets_retention",
+        kind: integer(10_080, 1, i32::MAX, Unit::Minutes),
+        change: Change::Reload,
+        summary: "Time for which committed offsets are kept after their consumer group became empty",
+        detail: "Kafka's offsets.retention.minutes. Offsets of a group without members are kept for this long after they were committed.",
+        fill: |s, v| s.broker.offsets_retention = Duration::from_secs(60 * v.size() as u64),
     },
     Setting {
         name: "log_connections",

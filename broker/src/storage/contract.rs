@@ -10,6 +10,7 @@ use super::engine::Engine;
 mod append;
 mod batches;
 mod catalog;
+mod groups;
 mod producers;
 mod read;
 mod transactions;
@@ -87,4 +88,10 @@ contract! {
     producers::a_snapshot_goes_with_an_append,
     producers::snapshots_go_with_their_topic,
     producers::producer_ids_are_taken_once,
+    groups::a_group_comes_back_as_it_was_written,
+    groups::a_group_changes_whole_or_in_part,
+    groups::a_deleted_group_takes_its_offsets_along,
+    groups::offsets_come_back_as_they_were_committed,
+    groups::offsets_are_deleted,
+    groups::offsets_expire,
 }

@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 use bytes::{BufMut, Bytes, BytesMut};
 use uuid::Uuid;
 
+use super::groups::GroupStorage;
+
 /// Why an engine call failed.
 #[derive(Debug, Clone, thiserror::Error, PartialEq, Eq)]
 pub enum EngineError {
@@ -176,7 +178,7 @@ pub struct AppendOutcome {
 }
 
 /// What the database thread can do with its database. See the module's head.
-pub trait Engine {
+pub trait Engine: GroupStorage {
     /// Begins a transaction. The calls below, up to commit or rollback, are inside one.
     fn begin(&mut self) -> EngineResult<()>;
     /// Commits and returns the position that makes it durable. An error means: surely not committed, already rolled back.

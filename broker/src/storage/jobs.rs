@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::engine::{EngineError, LogPosition, NewTopic, TopicNumber};
+use super::group_jobs::GroupJob;
 use crate::catalog::alter::ConfigChange;
 use crate::catalog::config_values::ConfigError;
 use crate::net::Charge;
@@ -295,4 +296,6 @@ pub enum Job {
     DeleteRecords(DeleteRecordsJob),
     /// Take a block of producer ids.
     AllocateProducerIds(AllocateProducerIdsJob),
+    /// Something about groups or committed offsets.
+    Group(GroupJob),
 }

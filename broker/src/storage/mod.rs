@@ -1,6 +1,7 @@
 //! Storage: what the broker asks of the database thread, and how that thread answers.
 //!
 //! * [`Storage`] is the face of it for the other threads: plain async methods, each a job with a reply channel ([`jobs`]).
+//! * [`groups`] is what is stored of consumer groups.
 //! * [`engine`] is what a database must be able to do: short synchronous calls inside one transaction. Postgres implements it in
 //!   the extension (`src/store`), `model` in memory.
 //! * [`disk`] knows whether there is room to write.
@@ -12,6 +13,8 @@ pub mod contract;
 pub mod disk;
 pub mod engine;
 pub mod file_system;
+pub mod group_jobs;
+pub mod groups;
 pub mod jobs;
 #[cfg(any(test, feature = "contract"))]
 pub mod model;

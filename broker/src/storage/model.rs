@@ -15,8 +15,10 @@ use super::engine::{
     SegmentId, TimeIndexEntry, TopicNumber, TopicRecord,
 };
 
+mod groups;
 mod state;
 
+use groups::HeldGroups;
 use state::{Segment, State};
 
 /// The calls of [`Engine`] that can fail, by name, for [`ModelDatabase::fail`].
@@ -53,6 +55,13 @@ pub enum Call {
     ClusterId,
     NextLeaderEpoch,
     AllocateProducerIds,
+    LockGroups,
+    LoadGroups,
+    WriteGroup,
+    CommitOffsets,
+    CommittedOffsets,
+    DeleteOffsets,
+    ExpireOffsets,
 }
 
 /// A failure that was ordered.
@@ -78,6 +87,7 @@ struct Shared {
     segments_held: BTreeSet<SegmentId>,
     names_held: BTreeSet<String>,
     bookkeeping_held: bool,
+    groups_held: HeldGroups,
     calls: Vec<Call>,
 }
 
@@ -115,6 +125,7 @@ impl Default for ModelDatabase {
             segments_held: BTreeSet::new(),
             names_held: BTreeSet::new(),
             bookkeeping_held: false,
+            groups_held: HeldGroups::default(),
             calls: Vec::new(),
         };
         ModelDatabase {
@@ -261,7 +272,10 @@ impl ModelEngine {
             return Err(database_error("25P02", format!("{call:?} after a failure")));
         }
         let result = entered.and_then(|()| body(&mut transaction.work, &mut self.database.shared()));
-        let lock = matches!(call, Call::LockTopicName | Call::LockSegment | Call::LockBookkeeping);
+        let lock = matches!(
+            call,
+            Call::LockTopicName | Call::LockSegment | Call::LockBookkeeping | Call::LockGroups
+        );
         transaction.failed = match &result {
             Ok(_) => false,
             Err(EngineError::Busy(_)) => !lock,
@@ -600,6 +614,7 @@ impl Engine for ModelEngine {
                 return Err(EngineError::Busy(format!("{held:?}")));
             }
             work.make_tables()?;
+            work.state.groups.forget_topic(topic);
             work.state.delete_topic(topic)
         })
     }

@@ -140,6 +140,11 @@ impl<'a> Cursor<'a> {
         self.array().map(i32::from_be_bytes)
     }
 
+    /// A big-endian 64-bit integer.
+    pub fn int64(&mut self) -> Result<i64, Malformed> {
+        self.array().map(i64::from_be_bytes)
+    }
+
     /// An unsigned variable-length integer of at most 32 bits, seven of them in a byte, the lowest first.
     pub fn unsigned_varint(&mut self) -> Result<u32, Malformed> {
         let mut value = 0;

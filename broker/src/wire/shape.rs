@@ -1,6 +1,8 @@
 //! What the body of each served request looks like, per version: the facts of Kafka's `common/message/*Request.json`, as constants.
 //! The names are Kafka's, for messages about what is malformed.
 
+mod groups;
+
 use crate::api::table::{ApiKey, Versions};
 
 /// The shape of one request in all its versions.
@@ -98,7 +100,15 @@ pub fn of(key: ApiKey) -> &'static Shape {
         ApiKey::Fetch => &FETCH,
         ApiKey::ListOffsets => &LIST_OFFSETS,
         ApiKey::Metadata => &METADATA,
+        ApiKey::OffsetCommit => &groups::OFFSET_COMMIT,
+        ApiKey::OffsetFetch => &groups::OFFSET_FETCH,
         ApiKey::FindCoordinator => &FIND_COORDINATOR,
+        ApiKey::JoinGroup => &groups::JOIN_GROUP,
+        ApiKey::Heartbeat => &groups::HEARTBEAT,
+        ApiKey::LeaveGroup => &groups::LEAVE_GROUP,
+        ApiKey::SyncGroup => &groups::SYNC_GROUP,
+        ApiKey::DescribeGroups => &groups::DESCRIBE_GROUPS,
+        ApiKey::ListGroups => &groups::LIST_GROUPS,
         ApiKey::ApiVersions => &API_VERSIONS,
         ApiKey::CreateTopics => &CREATE_TOPICS,
         ApiKey::DeleteTopics => &DELETE_TOPICS,
@@ -109,10 +119,12 @@ pub fn of(key: ApiKey) -> &'static Shape {
         ApiKey::AlterConfigs => &ALTER_CONFIGS,
         ApiKey::DescribeLogDirs => &DESCRIBE_LOG_DIRS,
         ApiKey::CreatePartitions => &CREATE_PARTITIONS,
+        ApiKey::DeleteGroups => &groups::DELETE_GROUPS,
         ApiKey::ElectLeaders => &ELECT_LEADERS,
         ApiKey::IncrementalAlterConfigs => &INCREMENTAL_ALTER_CONFIGS,
         ApiKey::AlterPartitionReassignments => &ALTER_PARTITION_REASSIGNMENTS,
         ApiKey::ListPartitionReassignments => &LIST_PARTITION_REASSIGNMENTS,
+        ApiKey::OffsetDelete => &groups::OFFSET_DELETE,
         ApiKey::DescribeQuorum => &DESCRIBE_QUORUM,
         ApiKey::UpdateFeatures => &UPDATE_FEATURES,
         ApiKey::DescribeCluster => &DESCRIBE_CLUSTER,

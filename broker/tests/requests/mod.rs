@@ -2,8 +2,10 @@
 //! against, independent of the validator's shapes.
 
 mod admin;
+mod groups;
 
 use broker::api::table::{by_code, ApiKey, APIS};
+use broker::api::{offset_commit, offset_fetch};
 use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages::create_topics_request::{CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig};
 use kafka_protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
@@ -124,11 +126,38 @@ pub fn encoded(key: ApiKey, version: i16, choices: &[u8]) -> Bytes {
         ApiKey::DescribeTopicPartitions => encode(key, version, admin::describe_topic_partitions(c)),
         ApiKey::DescribeCluster => encode(key, version, describe_cluster(c, version)),
         ApiKey::ListConfigResources => encode(key, version, list_config_resources(c, version)),
+        ApiKey::OffsetCommit => {
+            let body = encode(key, version, groups::offset_commit(c, version));
+            groups::with_topic_ids(c, &body)
+        }
+        ApiKey::OffsetFetch => {
+            let body = encode(key, version, groups::offset_fetch(c, version));
+            groups::with_topic_ids(c, &body)
+        }
+        ApiKey::JoinGroup => encode(key, version, groups::join_group(c, version)),
+        ApiKey::Heartbeat => encode(key, version, groups::heartbeat(c, version)),
+        ApiKey::LeaveGroup => encode(key, version, groups::leave_group(c, version)),
+        ApiKey::SyncGroup => encode(key, version, groups::sync_group(c, version)),
+        ApiKey::DescribeGroups => encode(key, version, groups::describe_groups(c, version)),
+        ApiKey::ListGroups => encode(key, version, groups::list_groups(c, version)),
+        ApiKey::DeleteGroups => encode(key, version, groups::delete_groups(c)),
+        ApiKey::OffsetDelete => encode(key, version, groups::offset_delete(c)),
     }
 }
 
 /// Decodes as the dispatcher does and returns the bytes that were left over.
 pub fn decode(key: ApiKey, version: i16, body: &Bytes) -> Result<usize, String> {
+    match key {
+        ApiKey::OffsetCommit if version >= 10 => {
+            let decoded = offset_commit::decode_with_topic_ids(body);
+            return decoded.map(|_| 0).map_err(|error| error.to_string());
+        }
+        ApiKey::OffsetFetch if version >= 10 => {
+            let decoded = offset_fetch::decode_with_topic_ids(body);
+            return decoded.map(|_| 0).map_err(|error| error.to_string());
+        }
+        _ => {}
+    }
     let mut body = body.clone();
     let codec_key = kafka_protocol::messages::ApiKey::try_from(key.code()).map_err(|()| "key".to_owned())?;
     let request =

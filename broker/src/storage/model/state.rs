@@ -7,6 +7,7 @@ use bytes::{Bytes, BytesMut};
 use uuid::Uuid;
 
 use super::database_error;
+use super::groups::GroupTables;
 use crate::storage::engine::{
     EngineError, EngineResult, NewTopic, PartitionRecord, PlacedBatch, ProducerSnapshot, SegmentId, SegmentRecord,
     TimeIndexEntry, TopicNumber, TopicRecord,
@@ -20,6 +21,7 @@ const PAGE_BYTES: u64 = 8192;
 pub(super) struct State {
     pub(super) leader_epoch: i32,
     pub(super) next_producer_id: i64,
+    pub(super) groups: GroupTables,
     topics: BTreeMap<TopicNumber, Arc<Topic>>,
 }
 

@@ -1,6 +1,7 @@
 //! The database thread's work, over any engine: jobs into groups, groups into transactions, durable transactions into replies.
 //!
-//! One [`Runner::turn`]: take what waits, reload the catalog if a session changed it, run one group of appends ([`group`]), one
+//! One [`Runner::turn`]: take what waits, reload the catalog if a session changed it, run what is asked about consumer groups
+//! ([`groups`]), one group of appends ([`group`]), one
 //! topic or record deletion job at a time ([`admin`]), a bounded amount of reads ([`reads`]), then answer what became durable.
 //!
 //! A job that needs a lock which another session holds is set aside and tried again at the next turn, until its deadline; nothing
@@ -8,6 +9,7 @@
 
 mod admin;
 mod group;
+mod groups;
 mod producers;
 mod reads;
 mod sequences;
@@ -22,6 +24,7 @@ use std::time::{Duration, Instant};
 
 use super::disk::{DiskChange, DiskWatch, FreeSpace};
 use super::engine::{CommitMode, Engine, EngineError, EngineResult, LogPosition, PlacedBatch, TopicNumber, TopicRecord};
+use super::group_jobs::GroupTask;
 use super::jobs::{
     AddPartitionsJob, AllocateProducerIdsJob, AlterConfigsJob, AppendJob, Appended, CreateJob, DeleteJob, DeleteRecordsJob, Job,
     ReadJob, ReplyTo, SizesJob, StorageError, TimeJob,
@@ -34,6 +37,7 @@ use crate::log::partition::Partition;
 use crate::net::Charge;
 use crate::producers::state::WrittenBatch;
 use crate::settings::Settings;
+use groups::{GroupJobs, Outcome};
 use producers::ProducerUpkeep;
 use tail_cache::TailCache;
 use topic_log::TopicLog;
@@ -119,6 +123,10 @@ enum Completion {
         offset: i64,
         reply: ReplyTo<i64>,
     },
+    Group {
+        task: GroupTask,
+        outcome: Outcome,
+    },
 }
 
 /// The reply of an append, with the receive budget it holds until its bytes are durable. The sender is gone if it was answered early.
@@ -148,6 +156,9 @@ pub struct Runner<E: Engine> {
     busy: BTreeSet<TopicNumber>,
     admin: VecDeque<AdminJob>,
     reads: VecDeque<Read>,
+    /// The first of them, as many as this says, were tried and met another session's lock.
+    group_jobs: GroupJobs,
+    groups_set_aside: usize,
     in_flight: VecDeque<InFlight>,
     /// Since when nothing of `in_flight` became durable.
     silent_since: Option<Instant>,
@@ -189,6 +200,8 @@ impl<E: Engine> Runner<E> {
             busy: BTreeSet::new(),
             admin: VecDeque::new(),
             reads: VecDeque::new(),
+            group_jobs: GroupJobs::new(),
+            groups_set_aside: 0,
             in_flight: VecDeque::new(),
             silent_since: None,
             tail: TailCache::new(settings.tail_cache_bytes),
@@ -278,6 +291,7 @@ impl<E: Engine> Runner<E> {
                 self.reload = true;
             }
         }
+        let more_groups = self.run_groups();
         let more_appends = self.run_appends();
         self.make_crowded_segments();
         self.snapshot_producers();
@@ -287,15 +301,19 @@ impl<E: Engine> Runner<E> {
         let more_reads = self.run_reads();
         self.give_up(now);
         self.complete_durable();
-        if more_appends || more_reads {
+        if more_appends || more_reads || more_groups {
             Next::Again
         } else if !self.in_flight.is_empty() {
             Next::Sleep(self.durability_pause(now))
-        } else if self.reload || !self.appends.is_empty() || !self.admin.is_empty() || !self.reads.is_empty() {
+        } else if self.reload || self.has_set_aside() {
             Next::Sleep(SET_ASIDE_PAUSE)
         } else {
             Next::Idle
         }
+    }
+
+    fn has_set_aside(&self) -> bool {
+        !(self.appends.is_empty() && self.admin.is_empty() && self.reads.is_empty() && self.group_jobs.is_empty())
     }
 
     /// Whether topics or partitions are committed that are not known to be durable: loading the catalog would show them.
@@ -324,6 +342,7 @@ impl<E: Engine> Runner<E> {
                 Job::Delete(job) => self.admin.push_back(AdminJob::Delete(job)),
                 Job::DeleteRecords(job) => self.admin.push_back(AdminJob::DeleteRecords(job)),
                 Job::AllocateProducerIds(job) => self.admin.push_back(AdminJob::AllocateProducerIds(job)),
+                Job::Group(job) => self.group_jobs.push_back(job),
             }
         }
     }
@@ -335,6 +354,7 @@ impl<E: Engine> Runner<E> {
         for job in extract(&mut self.admin, |job| matches!(job, AdminJob::Create(_))) {
             job.fail(StorageError::DiskFull);
         }
+        self.refuse_group_growth();
     }
 
     /// Answers jobs that were tried, found another session's lock in their way, and are past their deadline. Nothing of them was done.
@@ -350,6 +370,7 @@ impl<E: Engine> Runner<E> {
         for job in extract(&mut self.reads, |job| job.is_set_aside() && job.deadline() <= now) {
             job.fail(StorageError::TimedOut);
         }
+        self.give_up_groups(now);
     }
 
     /// Brings the catalog to what is committed. Topics whose segments are locked are left for later, with `reload` set again.
@@ -540,6 +561,7 @@ impl<E: Engine> Runner<E> {
                 partition.set_log_start(offset);
                 let _ = reply.send(Ok(partition.bounds().log_start_offset));
             }
+            Completion::Group { task, outcome } => groups::answer(task, outcome),
         }
     }
 }

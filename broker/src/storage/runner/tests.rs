@@ -1,6 +1,7 @@
 //! The runner over the model: groups, failures, locks of other sessions, durability, restarts. No clock but the one given, no
 //! threads: each test says when a turn is taken.
 
+mod groups;
 mod producers;
 
 use std::collections::BTreeMap;

@@ -1,0 +1,58 @@
+//! A classic group as DescribeGroups and ListGroups show it.
+
+use bytes::Bytes;
+
+use super::group::ClassicGroup;
+use super::state::ClassicState;
+
+/// A group at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClassicDescription {
+    /// The state.
+    pub state: ClassicState,
+    /// "consumer" for consumers; "" if the group never had members.
+    pub protocol_type: String,
+    /// The chosen protocol; "" unless Stable.
+    pub protocol: String,
+    /// The members, ordered by id.
+    pub members: Vec<DescribedMember>,
+}
+
+/// A member at one moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DescribedMember {
+    /// The member's id.
+    pub member_id: String,
+    /// `group.instance.id` of a static member.
+    pub instance_id: Option<String>,
+    /// Client id of the JoinGroup that made the member.
+    pub client_id: String,
+    /// Address that this JoinGroup came from.
+    pub client_host: String,
+    /// Metadata of the chosen protocol; empty unless Stable.
+    pub metadata: Bytes,
+    /// The member's part of the last assignment. Unlike the metadata it is shown in each state.
+    pub assignment: Bytes,
+}
+
+impl<W> ClassicGroup<W> {
+    /// What DescribeGroups shows of the group (Kafka `GroupMetadataManager.describeGroups`); ListGroups shows its protocol type and
+    /// state.
+    pub fn describe(&self) -> ClassicDescription {
+        let protocol = self.protocol_name.as_deref().filter(|_| self.state == ClassicState::Stable);
+        let members = self.members.iter().map(|member| DescribedMember {
+            member_id: member.id.to_string(),
+            instance_id: member.instance_id.clone(),
+            client_id: member.client_id.clone(),
+            client_host: member.client_host.clone(),
+            metadata: protocol.map(|name| member.metadata(Some(name))).unwrap_or_default(),
+            assignment: member.assignment.clone(),
+        });
+        ClassicDescription {
+            state: self.state,
+            protocol_type: self.protocol_type.clone().unwrap_or_default(),
+            protocol: protocol.unwrap_or_default().to_owned(),
+            members: members.collect(),
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! Classic groups as records of storage and back. Bytes of clients stand in JSON as base64.
+
+use base64::prelude::{Engine, BASE64_STANDARD};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::classic::{StoredClassicGroup, StoredMember};
+use super::consumer_protocol::assigned_partitions;
+use crate::storage::groups::{GroupRecord, GroupType, MemberRecord};
+
+/// Protocol type of consumers, whose assignments SQL can show.
+pub(super) const CONSUMER_PROTOCOL: &str = "consumer";
+
+/// What of a group is in no column of its own.
+#[derive(Serialize, Deserialize)]
+struct GroupState {
+    protocol_type: String,
+    leader: Option<String>,
+    protocol: Option<String>,
+}
+
+/// The same of a member. Ids are here too: the columns cannot hold every text.
+#[derive(Serialize, Deserialize)]
+struct MemberState {
+    client_id: String,
+    client_host: String,
+    rebalance_timeout_ms: i32,
+    session_timeout_ms: i32,
+    metadata: String,
+    assignment: String,
+}
+
+/// Why a stored group cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum StoredError {
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+    #[error(transparent)]
+    Base64(#[from] base64::DecodeError),
+}
+
+/// A group as it is to be stored.
+pub(super) fn to_records(group: &StoredClassicGroup) -> Result<(GroupRecord, Vec<MemberRecord>), StoredError> {
+    let state = GroupState {
+        protocol_type: group.protocol_type.clone(),
+        leader: group.leader.clone(),
+        protocol: group.protocol_name.clone(),
+    };
+    let record = GroupRecord {
+        group_type: GroupType::Classic,
+        epoch: group.generation_id,
+        protocol_type: column(&group.protocol_type),
+        protocol: column(group.protocol_name.as_deref().unwrap_or_default()),
+        state: serde_json::to_string(&state)?,
+    };
+    let members = group.members.iter().map(|member| member_record(&group.protocol_type, member));
+    Ok((record, members.collect::<Result<_, _>>()?))
+}
+
+fn member_record(protocol_type: &str, member: &StoredMember) -> Result<MemberRecord, StoredError> {
+    let assigned = match protocol_type {
+        CONSUMER_PROTOCOL => assigned_partitions(&member.assignment).unwrap_or_default(),
+        _ => Default::default(),
+    };
+    let state = MemberState {
+        client_id: member.client_id.clone(),
+        client_host: member.client_host.clone(),
+        rebalance_timeout_ms: member.rebalance_timeout_ms,
+        session_timeout_ms: member.session_timeout_ms,
+        metadata: BASE64_STANDARD.encode(&member.metadata),
+        assignment: BASE64_STANDARD.encode(&member.assignment),
+    };
+    Ok(MemberRecord {
+        member_id: member.member_id.clone(),
+        instance_id: member.instance_id.clone(),
+        client_id: column(&member.client_id),
+        client_host: column(&member.client_host),
+        assignment: serde_json::to_string(&assigned)?,
+        state: serde_json::to_string(&state)?,
+    })
+}
+
+/// A stored classic group.
+pub(super) fn from_records(group: &GroupRecord, members: &[MemberRecord]) -> Result<StoredClassicGroup, StoredError> {
+    let state: GroupState = serde_json::from_str(&group.state)?;
+    Ok(StoredClassicGroup {
+        generation_id: group.epoch,
+        protocol_type: state.protocol_type,
+        protocol_name: state.protocol,
+        leader: state.leader,
+        members: members.iter().map(stored_member).collect::<Result<_, _>>()?,
+    })
+}
+
+fn stored_member(member: &MemberRecord) -> Result<StoredMember, StoredError> {
+    let state: MemberState = serde_json::from_str(&member.state)?;
+    Ok(StoredMember {
+        member_id: member.member_id.clone(),
+        instance_id: member.instance_id.clone(),
+        client_id: state.client_id,
+        client_host: state.client_host,
+        rebalance_timeout_ms: state.rebalance_timeout_ms,
+        session_timeout_ms: state.session_timeout_ms,
+        metadata: Bytes::from(BASE64_STANDARD.decode(state.metadata)?),
+        assignment: Bytes::from(BASE64_STANDARD.decode(state.assignment)?),
+    })
+}
+
+/// Text for a column, which has no room for NUL.
+fn column(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_comes_back_from_its_records() {
+        let member = |id: &str, instance_id: Option<&str>| StoredMember {
+            member_id: id.to_owned(),
+            instance_id: instance_id.map(str::to_owned),
+            client_id: "c\0lient".to_owned(),
+            client_host: "/127.0.0.1".to_owned(),
+            rebalance_timeout_ms: 60_000,
+            session_timeout_ms: 45_000,
+            metadata: Bytes::from_static(b"\0\xff"),
+            assignment: Bytes::from_static(b"\0\x01\0\0\0\x01\0\x01t\0\0\0\x02\0\0\0\0\0\0\0\x07\xff\xff\xff\xff"),
+        };
+        let group = StoredClassicGroup {
+            generation_id: 7,
+            protocol_type: "consumer".to_owned(),
+            protocol_name: Some("range".to_owned()),
+            leader: Some("a".to_owned()),
+            members: vec![member("a", None), member("b", Some("static"))],
+        };
+        let (record, members) = to_records(&group).unwrap();
+        assert_eq!(members[0].client_id, "c\u{fffd}lient");
+        assert_eq!(members[0].assignment, r#"{"t":[0,7]}"#);
+        assert_eq!(from_records(&record, &members).unwrap(), group);
+        let empty = StoredClassicGroup {
+            generation_id: 0,
+            protocol_type: String::new(),
+            protocol_name: None,
+            leader: None,
+            members: vec![],
+        };
+        let (record, members) = to_records(&empty).unwrap();
+        assert_eq!(from_records(&record, &members).unwrap(), empty);
+    }
+}

@@ -1,0 +1,194 @@
+//! Groups and committed offsets: all jobs that wait, up to a limit, in one transaction and in order. Commits of offsets that follow each
+//! other are written together, each row once.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::time::Instant;
+
+use super::{log_disk, Completion, InFlight, Runner};
+use crate::limits::GROUP_JOBS_PER_TURN;
+use crate::storage::engine::{CommitMode, Engine, EngineError, EngineResult};
+use crate::storage::group_jobs::{GroupJob, GroupOffsets, GroupTask};
+use crate::storage::groups::{CommittedOffset, OffsetKey, StoredGroup};
+use crate::storage::jobs::StorageError;
+
+/// What came of a task.
+pub(super) enum Outcome {
+    Done,
+    Loaded(Vec<StoredGroup>),
+    Fetched(GroupOffsets),
+    Expired(bool),
+    /// Another session has locked rows of it; of a commit, those of these keys, and the others are written.
+    Locked(HashSet<OffsetKey>),
+}
+
+impl<E: Engine> Runner<E> {
+    /// Runs the jobs about groups that wait. Returns whether more can be run at once.
+    pub(super) fn run_groups(&mut self) -> bool {
+        // Those that were set aside take no room from the others.
+        let count = self.group_jobs.len().min(self.groups_set_aside + GROUP_JOBS_PER_TURN);
+        if count == 0 {
+            return false;
+        }
+        let later = self.group_jobs.split_off(count);
+        let jobs = std::mem::replace(&mut self.group_jobs, later).into();
+        let more = !self.group_jobs.is_empty();
+        let set_aside = self.group_transaction(jobs);
+        self.groups_set_aside = set_aside.len();
+        for job in set_aside.into_iter().rev() {
+            self.group_jobs.push_front(job);
+        }
+        more
+    }
+
+    /// Answers jobs that met another session's lock until their deadline.
+    pub(super) fn give_up_groups(&mut self, now: Instant) {
+        for job in super::extract(&mut self.group_jobs, |job| job.deadline <= now) {
+            job.task.fail(StorageError::TimedOut);
+        }
+    }
+
+    /// Answers what would take room, untried.
+    pub(super) fn refuse_group_growth(&mut self) {
+        for job in super::extract(&mut self.group_jobs, |job| job.task.grows()) {
+            job.task.fail(StorageError::DiskFull);
+        }
+    }
+
+    /// One transaction for all of `jobs`; those that met another session's lock come back. If it fails, each job is tried alone.
+    fn group_transaction(&mut self, jobs: Vec<GroupJob>) -> Vec<GroupJob> {
+        let begun = self.engine.begin().and_then(|()| self.engine.lock_groups());
+        if let Err(EngineError::Busy(_)) = begun {
+            self.engine.rollback();
+            return jobs;
+        }
+        let outcomes = begun
+            .and_then(|()| run_jobs(&mut self.engine, &jobs))
+            .and_then(|outcomes| Ok((self.engine.commit(CommitMode::Flush)?, outcomes)));
+        let error = match outcomes {
+            Ok((position, outcomes)) => {
+                let (completions, set_aside) = split(jobs, outcomes);
+                self.in_flight.push_back(InFlight { position, completions });
+                return set_aside;
+            }
+            Err(error) => error,
+        };
+        self.engine.rollback();
+        log_disk(self.disk.failed(&error, self.now));
+        match (error, jobs.len()) {
+            (EngineError::Busy(_), 1) => jobs,
+            (error, 1) => {
+                tracing::error!(%error, "a change of a group or of committed offsets failed");
+                for job in jobs {
+                    job.task.fail(StorageError::Engine(error.clone()));
+                }
+                Vec::new()
+            }
+            (error, count) => {
+                tracing::warn!(%error, jobs = count, "a transaction about groups failed; its jobs are tried one by one");
+                let one_by_one = jobs.into_iter().flat_map(|job| self.group_transaction(vec![job]));
+                one_by_one.collect()
+            }
+        }
+    }
+}
+
+fn run_jobs<E: Engine>(engine: &mut E, jobs: &[GroupJob]) -> EngineResult<Vec<Outcome>> {
+    let mut outcomes = Vec::with_capacity(jobs.len());
+    while let Some(job) = jobs.get(outcomes.len()) {
+        match &job.task {
+            GroupTask::Commit { .. } => {
+                let following = jobs[outcomes.len()..].iter().map_while(|job| match &job.task {
+                    GroupTask::Commit { offsets, .. } => Some(offsets),
+                    _ => None,
+                });
+                commit_together(engine, following, &mut outcomes)?;
+            }
+            other => outcomes.push(run_task(engine, other)?),
+        }
+    }
+    Ok(outcomes)
+}
+
+fn run_task<E: Engine>(engine: &mut E, task: &GroupTask) -> EngineResult<Outcome> {
+    let done = |written| match written {
+        true => Outcome::Done,
+        false => Outcome::Locked(HashSet::new()),
+    };
+    Ok(match task {
+        GroupTask::Load { group_id, .. } => Outcome::Loaded(engine.load_groups(group_id.as_deref())?),
+        GroupTask::Write { group_id, change, .. } => done(engine.write_group(group_id, change)?),
+        GroupTask::Fetch { group_id, .. } => Outcome::Fetched(engine.committed_offsets(group_id)?),
+        GroupTask::DeleteOffsets {
+            group_id, partitions, ..
+        } => done(engine.delete_offsets(group_id, partitions)?),
+        GroupTask::Expire { expiry, .. } => Outcome::Expired(engine.expire_offsets(expiry)?),
+        GroupTask::Commit { .. } => Outcome::Done,
+    })
+}
+
+/// Writes what several commits, in this order, leave behind. A later commit of a row replaces an earlier one.
+fn commit_together<'a, E: Engine>(
+    engine: &mut E,
+    commits: impl Iterator<Item = &'a Vec<(OffsetKey, CommittedOffset)>>,
+    outcomes: &mut Vec<Outcome>,
+) -> EngineResult<()> {
+    let commits: Vec<_> = commits.collect();
+    let last: HashMap<&OffsetKey, &CommittedOffset> =
+        commits.iter().copied().flatten().map(|(key, offset)| (key, offset)).collect();
+    let mut rows: Vec<_> = last.into_iter().map(|(key, offset)| (key.clone(), offset.clone())).collect();
+    // Everyone who locks several of these rows does it in this order.
+    rows.sort_by(|(a, _), (b, _)| a.cmp(b));
+    let locked: HashSet<_> = engine
+        .commit_offsets(&rows)?
+        .into_iter()
+        .map(|place| rows[place].0.clone())
+        .collect();
+    outcomes.extend(commits.iter().map(|offsets| {
+        let left: HashSet<_> = offsets
+            .iter()
+            .filter(|(key, _)| locked.contains(key))
+            .map(|(key, _)| key.clone())
+            .collect();
+        match left.is_empty() {
+            true => Outcome::Done,
+            false => Outcome::Locked(left),
+        }
+    }));
+    Ok(())
+}
+
+/// What is to be answered when the transaction is durable, and the jobs that are to be tried again.
+fn split(jobs: Vec<GroupJob>, outcomes: Vec<Outcome>) -> (Vec<Completion>, Vec<GroupJob>) {
+    let (mut completions, mut set_aside) = (Vec::new(), Vec::new());
+    for (mut job, outcome) in jobs.into_iter().zip(outcomes) {
+        match outcome {
+            Outcome::Locked(left) => {
+                // What is written must not be written again: a later commit of it may be done before this one is tried again.
+                if let GroupTask::Commit { offsets, .. } = &mut job.task {
+                    offsets.retain(|(key, _)| left.contains(key));
+                }
+                set_aside.push(job);
+            }
+            outcome => completions.push(Completion::Group { task: job.task, outcome }),
+        }
+    }
+    (completions, set_aside)
+}
+
+/// Answers a task whose transaction is durable.
+pub(super) fn answer(task: GroupTask, outcome: Outcome) {
+    match (task, outcome) {
+        (GroupTask::Load { reply, .. }, Outcome::Loaded(groups)) => drop(reply.send(Ok(groups))),
+        (GroupTask::Fetch { reply, .. }, Outcome::Fetched(offsets)) => drop(reply.send(Ok(offsets))),
+        (GroupTask::Expire { reply, .. }, Outcome::Expired(left)) => drop(reply.send(Ok(left))),
+        (
+            GroupTask::Write { reply, .. } | GroupTask::Commit { reply, .. } | GroupTask::DeleteOffsets { reply, .. },
+            Outcome::Done,
+        ) => drop(reply.send(Ok(()))),
+        // No task has another outcome; whoever asked sees its reply dropped.
+        _ => {}
+    }
+}
+
+/// The queue of jobs about groups.
+pub(super) type GroupJobs = VecDeque<GroupJob>;

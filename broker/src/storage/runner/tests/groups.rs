@@ -1,0 +1,226 @@
+//! Jobs about consumer groups: one transaction for what waits, locks of other sessions, failures, durability.
+
+use super::*;
+use crate::limits::GROUP_JOBS_PER_TURN;
+use crate::storage::groups::{CommittedOffset, GroupChange, GroupRecord, GroupType, OffsetKey};
+
+fn key(group_id: &str, partition: i32) -> OffsetKey {
+    OffsetKey {
+        group_id: group_id.to_owned(),
+        topic: TopicNumber(1),
+        partition,
+    }
+}
+
+fn offset(offset: i64) -> CommittedOffset {
+    CommittedOffset {
+        offset,
+        leader_epoch: -1,
+        metadata: String::new(),
+        committed_at_ms: 0,
+        expires_at_ms: None,
+    }
+}
+
+fn change(epoch: i32) -> GroupChange {
+    let record = GroupRecord {
+        group_type: GroupType::Classic,
+        epoch,
+        protocol_type: String::new(),
+        protocol: String::new(),
+        state: "{}".to_owned(),
+    };
+    GroupChange::Replace(record, Vec::new())
+}
+
+/// A reply that can be looked at without waiting for it.
+type Pending<T> = Pin<Box<dyn Future<Output = Result<T, StorageError>>>>;
+
+fn look<T>(reply: &mut Pending<T>) -> Option<Result<T, StorageError>> {
+    match reply.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(result) => Some(result),
+        Poll::Pending => None,
+    }
+}
+
+impl Bench {
+    fn commit(&self, group_id: &str, offsets: &[(i32, i64)]) -> Pending<()> {
+        let offsets = offsets
+            .iter()
+            .map(|(partition, next)| (key(group_id, *partition), offset(*next)));
+        Box::pin(self.runner.storage().commit_offsets(offsets.collect(), self.later()))
+    }
+
+    fn write(&self, group_id: &str, epoch: i32) -> Pending<()> {
+        Box::pin(self.runner.storage().write_group(group_id, change(epoch), self.later()))
+    }
+
+    /// The committed offsets of a group: (partition, offset).
+    fn committed(&mut self, group_id: &str) -> Vec<(i32, i64)> {
+        let fetch = self.runner.storage().committed_offsets(group_id, self.later());
+        let offsets = self.run(fetch).unwrap();
+        offsets
+            .into_iter()
+            .map(|(_, partition, committed)| (partition, committed.offset))
+            .collect()
+    }
+}
+
+#[test]
+fn waiting_commits_share_a_transaction_and_each_row_is_written_once() {
+    let database = ModelDatabase::default();
+    let mut bench = Bench::open(&database);
+    let mut replies = vec![
+        bench.commit("a", &[(0, 1), (1, 1)]),
+        bench.commit("b", &[(0, 7)]),
+        bench.commit("a", &[(0, 2)]),
+    ];
+    database.take_calls();
+    bench.turn();
+    let calls = database.take_calls();
+    let count = |call| calls.iter().filter(|made| **made == call).count();
+    assert_eq!((count(Call::Commit), count(Call::CommitOffsets)), (1, 1));
+    assert!(replies.iter_mut().all(|reply| look(reply) == Some(Ok(()))));
+    assert_eq!(bench.committed("a"), [(0, 2), (1, 1)]);
+    assert_eq!(bench.committed("b"), [(0, 7)]);
+}
+
+#[test]
+fn a_fetch_sees_the_commits_before_it_and_no_later_one() {
+    let database = ModelDatabase::default();
+    let mut bench = Bench::open(&database);
+    let _first = bench.commit("a", &[(0, 1)]);
+    let fetch = bench.runner.storage().committed_offsets("a", bench.later());
+    let _second = bench.commit("a", &[(0, 2)]);
+    let seen = bench.run(fetch).unwrap();
+    assert_eq!(seen.len(), 1);
+    assert_eq!(seen[0].2.offset, 1);
+    assert_eq!(bench.committed("a"), [(0, 2)]);
+}
+
+#[test]
+fn nothing_about_groups_is_answered_before_it_is_durable() {
+    let database = ModelDatabase::default();
+    let mut bench = Bench::open(&database);
+    database.hold_durability(true);
+    let mut commit = bench.commit("a", &[(0, 1)]);
+    let mut write = bench.write("a", 1);
+    bench.turn();
+    let mut fetch: Pending<_> = Box::pin(bench.runner.storage().committed_offsets("a", bench.later()));
+    bench.turn();
+    assert!(look(&mut commit).is_none() && look(&mut write).is_none() && look(&mut fetch).is_none());
+    database.hold_durability(false);
+    bench.turn();
+    assert_eq!(look(&mut commit), Some(Ok(())));
+    assert_eq!(look(&mut write), Some(Ok(())));
+    assert_eq!(look(&mut fetch).unwrap().unwrap().len(), 1);
+}
+
+/// A row that a session has locked delays its commit alone; what is written of that commit is not written again over a later one.
+#[test]
+fn a_locked_offset_delays_nobody_else() {
+    let database = ModelDatabase::default();
+    let mut bench = Bench::open(&database);
+    let mut first = bench.commit("a", &[(0, 1), (1, 1)]);
+    bench.run(&mut first).unwrap();
+    database.hold_offset(&key("a", 0), true);
+    let mut locked = bench.commit("a", &[(0, 2), (1, 2)]);
+    let mut other = bench.commit("b", &[(0, 5)]);
+    bench.turn();
+    assert_eq!(look(&mut other), Some(Ok(())));
+    assert_eq!(look(&mut locked), None);
+    let mut later = bench.commit("a", &[(1, 3)]);
+    bench.turn();
+    assert_eq!(look(&mut later), Some(Ok(())));
+    assert_eq!(bench.committed("a"), [(0, 1), (1, 3)]);
+    database.hold_offset(&key("a", 0), false);
+    bench.run(&mut locked).unwrap();
+    assert_eq!(bench.committed("a"), [(0, 2), (1, 3)]);
+}
+
+#[test]
+fn locked_groups_and_tables_are_waited_for_until_the_deadline() {
+    let database = ModelDatabase::default();
+    let mut bench = Bench::open(&database);
+    database.hold_group("a", true);
+    let (mut held, mut free) = (bench.write("a", 1), bench.write("b", 1));
+    assert_eq!(bench.turn(), Next::Sleep(super::super::SET_ASIDE_PAUSE));
+    assert_eq!((look(&mut held), look(&mut free)), (None, Some(Ok(()))));
+    database.hold_group("a", false);
+    bench.turn();
+    assert_eq!(look(&mut held), Some(Ok(())));
+
+    database.hold_groups(true);
+    let mut commit = bench.commit("a", &[(0, 1)]);
+    let topic = bench.create("t", 1, MIB);
+    assert_eq!(bench.append(topic, 0, batch(1, 100, 0)), Ok(0));
+    assert_eq!(look(&mut commit), None);
+    bench.now += Duration::from_secs(60);
+    bench.turn();
+    assert_eq!(look(&mut commit), Some(Err(StorageError::TimedOut)));
+    database.hold_groups(false);
+    assert_eq!(bench.committed("a"), []);
+}
+
+#[test]
+fn a_failure_fails_its_own_job_only() {
+    let database = ModelDatabase::default();
+    let mut bench = Bench::open(&database);
+    let mut bad = bench.write("bad", 1);
+    let mut good = bench.write("good", 1);
+    let mut commit = bench.commit("good", &[(0, 1)]);
+    // The first attempt, with all three, and the second, of the first alone.
+    database.fail(Call::WriteGroup, 0, failure());
+    database.fail(Call::WriteGroup, 1, failure());
+    bench.turn();
+    assert_eq!(look(&mut bad), Some(Err(StorageError::Engine(failure()))));
+    assert_eq!(look(&mut good), Some(Ok(())));
+    assert_eq!(look(&mut commit), Some(Ok(())));
+    let load = bench.runner.storage().load_groups(None, bench.later());
+    let loaded = bench.run(load).unwrap();
+    assert_eq!(loaded.iter().map(|group| &group.group_id[..]).collect::<Vec<_>>(), ["good"]);
+}
+
+#[test]
+fn too_little_free_disk_refuses_commits_and_no_fetch() {
+    let database = ModelDatabase::default();
+    let mut bench = Bench::open(&database);
+    let mut before = bench.commit("a", &[(0, 1)]);
+    bench.run(&mut before).unwrap();
+    let full = FreeSpace {
+        place: "the data directory",
+        bytes: 0,
+    };
+    let now = bench.now;
+    bench.runner.disk_measured(&[full], now);
+    let mut refused = bench.commit("a", &[(0, 2)]);
+    bench.turn();
+    assert_eq!(look(&mut refused), Some(Err(StorageError::DiskFull)));
+    assert_eq!(bench.committed("a"), [(0, 1)]);
+}
+
+#[test]
+fn many_jobs_are_done_in_several_transactions() {
+    let database = ModelDatabase::default();
+    let mut bench = Bench::open(&database);
+    let count = GROUP_JOBS_PER_TURN + 1;
+    let mut replies: Vec<_> = (0..count).map(|n| bench.commit("a", &[(0, n as i64)])).collect();
+    assert_eq!(bench.turn(), Next::Again);
+    assert_eq!(look(&mut replies[count - 1]), None);
+    bench.turn();
+    assert!(replies.iter_mut().all(|reply| look(reply) == Some(Ok(()))));
+    assert_eq!(bench.committed("a"), [(0, count as i64 - 1)]);
+
+    // As many jobs that cannot be done keep nobody else waiting.
+    database.hold_offset(&key("a", 0), true);
+    let mut stuck: Vec<_> = (0..count).map(|n| bench.commit("a", &[(0, n as i64)])).collect();
+    bench.turn();
+    let mut other = bench.commit("b", &[(0, 1)]);
+    bench.turn();
+    assert_eq!(look(&mut other), Some(Ok(())));
+    database.hold_offset(&key("a", 0), false);
+    bench.turn();
+    bench.turn();
+    assert!(stuck.iter_mut().all(|reply| look(reply) == Some(Ok(()))));
+    assert_eq!(bench.committed("a"), [(0, count as i64 - 1)]);
+}
