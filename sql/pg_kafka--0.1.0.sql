@@ -9,9 +9,11 @@ COMMENT ON SCHEMA kafka_log IS 'Kafka logs: one table per segment, written by th
 CREATE TABLE kafka.cluster (
     one          boolean PRIMARY KEY DEFAULT true CHECK (one),
     cluster_id   text NOT NULL,
-    leader_epoch int4 NOT NULL
+    leader_epoch int4 NOT NULL,
+    next_producer_id int8 NOT NULL DEFAULT 0
 );
 COMMENT ON TABLE kafka.cluster IS 'One row, made when the broker first starts: cluster id, leader epoch of the last start';
+COMMENT ON COLUMN kafka.cluster.next_producer_id IS 'First producer id that was never given to a broker to give out';
 
 CREATE TABLE kafka.topics (
     id         int4 GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -73,6 +75,16 @@ CREATE TABLE kafka.time_index (
 COMMENT ON TABLE kafka.time_index IS 'Sparse index by time: the largest timestamp of a stretch of a partition''s log';
 COMMENT ON COLUMN kafka.time_index.max_timestamp IS 'Milliseconds since 1970';
 
+CREATE TABLE kafka.producer_snapshots (
+    topic     int4 NOT NULL,
+    partition int4 NOT NULL,
+    "offset"  int8 NOT NULL,
+    state     bytea NOT NULL,
+    PRIMARY KEY (topic, partition)
+);
+COMMENT ON TABLE kafka.producer_snapshots IS 'Idempotent producers of a partition as of an offset; what follows it in the log is added at start';
+COMMENT ON COLUMN kafka.producer_snapshots.state IS 'Per producer its epoch and last batches, in the broker''s own format';
+
 CREATE TABLE kafka.groups (
     group_id      text COLLATE "C" PRIMARY KEY,
     type          text NOT NULL CHECK (type IN ('classic', 'consumer')),
@@ -132,6 +144,7 @@ SELECT pg_catalog.pg_extension_config_dump('kafka.log_starts', '');
 SELECT pg_catalog.pg_extension_config_dump('kafka.leader_epochs', '');
 SELECT pg_catalog.pg_extension_config_dump('kafka.segments', '');
 SELECT pg_catalog.pg_extension_config_dump('kafka.time_index', '');
+SELECT pg_catalog.pg_extension_config_dump('kafka.producer_snapshots', '');
 SELECT pg_catalog.pg_extension_config_dump('kafka.groups', '');
 SELECT pg_catalog.pg_extension_config_dump('kafka.members', '');
 SELECT pg_catalog.pg_extension_config_dump('kafka.committed_offsets', '');

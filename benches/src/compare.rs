@@ -32,6 +32,7 @@ fn scenarios(scale: f64) -> Vec<Scenario> {
         acks: "all".to_owned(),
         batch_bytes: 16 * 1024,
         linger: Duration::from_millis(5),
+        idempotent: false,
         rate: None,
     };
     let large = Load {
@@ -46,6 +47,13 @@ fn scenarios(scale: f64) -> Vec<Scenario> {
         Scenario {
             name: "1 KiB, batches of 16 KiB",
             load: base.clone(),
+        },
+        Scenario {
+            name: "1 KiB, batches of 16 KiB, idempotent",
+            load: Load {
+                idempotent: true,
+                ..base.clone()
+            },
         },
         Scenario {
             name: "1 KiB, batches of 256 KiB",

@@ -37,6 +37,8 @@ pub struct Load {
     pub batch_bytes: usize,
     /// How long the client waits for a batch to fill.
     pub linger: Duration,
+    /// Whether the producer is idempotent, which needs acks `all`.
+    pub idempotent: bool,
     /// Records a second; `None`: as fast as the client's buffer of 256 MiB takes them.
     pub rate: Option<f64>,
 }
@@ -219,6 +221,7 @@ fn connect(target: &Target, load: &Load) -> Result<ThreadedProducer<Deliveries>,
     config
         .set("compression.codec", &load.codec)
         .set("acks", &load.acks)
+        .set("enable.idempotence", load.idempotent.to_string())
         .set("batch.size", load.batch_bytes.to_string())
         .set("batch.num.messages", "1000000")
         .set(

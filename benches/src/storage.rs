@@ -108,6 +108,7 @@ pub fn large_batches(target: &Target, postgres: &mut Client) -> Result<Disk, Err
         acks: "all".to_owned(),
         batch_bytes: 16384,
         linger: std::time::Duration::from_millis(50),
+        idempotent: false,
         rate: None,
     };
     target.fresh_topic(&load.topic, load.partitions)?;

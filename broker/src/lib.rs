@@ -10,6 +10,7 @@ pub mod limits;
 pub mod log;
 pub mod log_rate;
 pub mod net;
+pub mod producers;
 pub mod server;
 pub mod settings;
 pub mod storage;

@@ -172,3 +172,24 @@ pub const PRODUCE_MIN_PATIENCE: std::time::Duration = std::time::Duration::from_
 
 /// Look-ups by time that one ListOffsets has in the database thread's queue at a time; its further partitions wait.
 pub const LOOKUPS_PER_REQUEST: usize = 16;
+
+/// States of producers in all partitions together (one producer in ten partitions counts ten times), some 250 bytes each. Above nine
+/// tenths of it the least recently active are forgotten: what they send next is taken as that of producers that are not known.
+pub const PRODUCERS_PER_BROKER: usize = 200_000;
+
+/// Time between two looks for producers that are idle for too long (Kafka's `producer.id.expiration.check.interval.ms`).
+pub const PRODUCER_SWEEP_INTERVAL: Duration = Duration::from_secs(600);
+
+/// Bytes of log, all partitions together, after which snapshots of their producers are stored. A start reads the headers of as much.
+pub const PRODUCER_SNAPSHOT_INTERVAL_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Pause before snapshots of producers that could not be stored are tried again.
+pub const PRODUCER_SNAPSHOT_PAUSE: Duration = Duration::from_secs(1);
+
+/// Producer ids that are made durable at a time (Kafka's `ProducerIdsBlock`). Those that are not given out before the broker stops are
+/// lost.
+pub const PRODUCER_IDS_PER_BLOCK: i64 = 1000;
+
+/// Longest time that an InitProducerId waits for producer ids while another session has a lock in their way; then
+/// COORDINATOR_LOAD_IN_PROGRESS (14), on which clients ask again.
+pub const INIT_PRODUCER_ID_PATIENCE: Duration = Duration::from_secs(10);

@@ -13,6 +13,7 @@ use crate::api::Context;
 use crate::groups::Coordinator;
 use crate::limits;
 use crate::net::{self, Budget, Connections, Listeners, Service};
+use crate::producers::ids::ProducerIds;
 use crate::settings::Settings;
 use crate::storage::engine::Engine;
 use crate::storage::runner::Runner;
@@ -46,6 +47,7 @@ impl Server {
             settings: settings_receiver.clone(),
             catalog: runner.catalog(),
             storage: runner.storage(),
+            producer_ids: ProducerIds::new(runner.storage()),
             directory: runner.directory(),
             response_budget: replies.clone(),
             small_responses: Budget::new(settings.max_connections.saturating_mul(limits::SMALL_REPLY_BYTES)),

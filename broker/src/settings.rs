@@ -43,6 +43,8 @@ pub struct Settings {
     pub default_partitions: i32,
     /// Whether an acks=1 produce may be answered at an asynchronous commit.
     pub acks1_async: bool,
+    /// How long a producer id is remembered that writes nothing.
+    pub producer_id_expiration: Duration,
     /// How long the first rebalance of an empty group waits for more members.
     pub group_initial_rebalance_delay: Duration,
     /// Shortest session timeout that a member of a group may ask for.
@@ -82,6 +84,7 @@ impl Default for Settings {
             auto_create_topics: true,
             default_partitions: 1,
             acks1_async: false,
+            producer_id_expiration: Duration::from_secs(24 * 3600),
             group_initial_rebalance_delay: Duration::from_secs(3),
             group_min_session_timeout: Duration::from_secs(6),
             group_max_session_timeout: Duration::from_secs(30 * 60),

@@ -12,6 +12,7 @@ use broker::api::long_work::LongWork;
 use broker::api::Context;
 use broker::groups::Coordinator;
 use broker::net::{Budget, Connections, Peer, Service};
+use broker::producers::ids::ProducerIds;
 use broker::settings::Settings;
 use broker::storage::engine::NewTopic;
 use broker::storage::model::{ModelDatabase, ModelEngine};
@@ -63,6 +64,7 @@ impl World {
             settings: settings.clone(),
             catalog: runner.catalog(),
             storage: runner.storage(),
+            producer_ids: ProducerIds::new(runner.storage()),
             directory: runner.directory(),
             response_budget: replies.clone(),
             small_responses: Budget::new(1 << 20),
@@ -102,6 +104,7 @@ impl World {
             bytes,
             last_offset_delta: 2,
             max_timestamp_ms: 3_000,
+            producer: None,
             early_reply: false,
             deadline,
             charge: None,

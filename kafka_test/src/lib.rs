@@ -17,6 +17,7 @@ pub mod history;
 pub mod kcat;
 pub mod patience;
 pub mod process;
+pub mod proxy;
 pub mod requests;
 pub mod server;
 pub mod sql;

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use broker::storage::engine::{
-    AppendOutcome, CommitMode, Engine, EngineError, EngineResult, LogPosition, NewTopic, PlacedBatch, SegmentId, TimeIndexEntry,
-    TopicNumber, TopicRecord,
+    AppendOutcome, CommitMode, Engine, EngineError, EngineResult, LogPosition, NewTopic, PlacedBatch, ProducerSnapshot,
+    SegmentId, TimeIndexEntry, TopicNumber, TopicRecord,
 };
 use broker::storage::groups::{CommittedOffset, Expiry, GroupChange, GroupStorage, OffsetKey, StoredGroup};
 use bytes::Bytes;
@@ -12,7 +12,7 @@ use bytes::Bytes;
 use super::error::{engine_error, refused};
 use super::locks::{self, Held, Patience};
 use super::log::{self, PartitionLog};
-use super::{bookkeeping, groups, topics};
+use super::{bookkeeping, groups, producers, topics};
 use crate::ffi::durability;
 use crate::ffi::files::data_directory;
 use crate::ffi::scan::View;
@@ -273,6 +273,13 @@ impl Engine for PgEngine {
         })
     }
 
+    fn store_producer_snapshots(&mut self, topic: TopicNumber, snapshots: &[ProducerSnapshot]) -> EngineResult<()> {
+        self.about_topic(topic, || {
+            producers::store_snapshots(topic, snapshots);
+            Ok(())
+        })
+    }
+
     fn set_log_starts(&mut self, topic: TopicNumber, starts: &[(i32, i64)]) -> EngineResult<()> {
         self.bookkeeping(|_| bookkeeping::set_log_starts(topic, starts, Patience::None))
     }
@@ -307,6 +314,10 @@ impl Engine for PgEngine {
 
     fn time_index(&mut self, segment: SegmentId, partition: i32) -> EngineResult<Vec<TimeIndexEntry>> {
         self.bookkeeping(|_| bookkeeping::time_index(segment, partition))
+    }
+
+    fn producer_snapshots(&mut self, topic: TopicNumber) -> EngineResult<Vec<ProducerSnapshot>> {
+        self.bookkeeping(|_| producers::snapshots(topic))
     }
 
     fn load_topics(&mut self) -> EngineResult<Vec<TopicRecord>> {
@@ -345,5 +356,9 @@ impl Engine for PgEngine {
 
     fn next_leader_epoch(&mut self) -> EngineResult<i32> {
         self.bookkeeping(|_| bookkeeping::next_leader_epoch())
+    }
+
+    fn allocate_producer_ids(&mut self, count: i64) -> EngineResult<i64> {
+        self.bookkeeping(|_| producers::allocate_ids(count))
     }
 }

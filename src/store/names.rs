@@ -8,7 +8,7 @@ pub const SCHEMA: &str = "kafka";
 pub const LOG_SCHEMA: &str = "kafka_log";
 
 /// The bookkeeping tables, in the order in which everyone locks them.
-pub const BOOKKEEPING: [&str; 8] = [
+pub const BOOKKEEPING: [&str; 9] = [
     "topics",
     "cluster",
     "topic_configs",
@@ -16,6 +16,7 @@ pub const BOOKKEEPING: [&str; 8] = [
     "leader_epochs",
     "segments",
     "time_index",
+    "producer_snapshots",
     "segment_template",
 ];
 

@@ -128,7 +128,14 @@ pub fn delete_topic(topic: TopicNumber, patience: Patience) -> EngineResult<()> 
     for segment in &segments {
         run(&format!("DROP TABLE IF EXISTS {LOG_SCHEMA}.{}", segment_table(*segment)), &[]);
     }
-    for table in ["time_index", "segments", "leader_epochs", "log_starts", "topic_configs"] {
+    for table in [
+        "producer_snapshots",
+        "time_index",
+        "segments",
+        "leader_epochs",
+        "log_starts",
+        "topic_configs",
+    ] {
         run(&format!("DELETE FROM kafka.{table} WHERE topic = $1"), &[param(topic.0)]);
     }
     forget_topic(topic);

@@ -16,6 +16,7 @@ usage: load COMMAND [--flag value ...]
 produce   send records to assigned partitions, open loop
             --topic bench  --partitions 3  --records 100000  --size 1024 (bytes of a value)  --payload random|json
             --codec none|gzip|snappy|lz4|zstd  --acks all|1|0  --batch 16384 (bytes)  --linger 5 (ms)  --rate (records/s; default: all it can)
+            --idempotent no|yes (with acks all)
             --fresh yes|no (make the topic anew)
 fetch     read assigned partitions from their beginning
             --topic bench  --partitions 3  --records 100000  --partition-bytes 1048576
@@ -69,6 +70,7 @@ fn produce(words: Vec<String>) -> Result<(), Error> {
             "batch",
             "linger",
             "rate",
+            "idempotent",
             "fresh",
         ],
     )?;
@@ -87,6 +89,7 @@ fn produce(words: Vec<String>) -> Result<(), Error> {
         acks: args.get_or("acks", "all".to_owned())?,
         batch_bytes: args.get_or("batch", 16 * 1024)?,
         linger: Duration::from_millis(args.get_or("linger", 5)?),
+        idempotent: args.get_or("idempotent", "no".to_owned())? == "yes",
         rate: args.get("rate")?,
     };
     if args.get_or("fresh", "yes".to_owned())? == "yes" {

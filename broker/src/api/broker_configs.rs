@@ -139,6 +139,7 @@ impl Values {
             auto_create_topics,
             default_partitions,
             acks1_async,
+            producer_id_expiration,
             group_initial_rebalance_delay,
             group_min_session_timeout,
             group_max_session_timeout,
@@ -256,6 +257,15 @@ impl Values {
             acks1_async,
             "Whether acks=1 may be answered before the flush.",
         );
+        for name in ["producer.id.expiration.ms", "pg_kafka.producer_id_expiration"] {
+            let expiration_ms = producer_id_expiration.as_millis();
+            values.add(
+                name,
+                Kind::Int,
+                expiration_ms,
+                "After how many milliseconds a producer id that writes nothing is forgotten.",
+            );
+        }
         for (names, value, documentation) in [
             (
                 ["group.initial.rebalance.delay.ms", "pg_kafka.group_initial_rebalance_delay"],

@@ -22,7 +22,7 @@ use super::{fetch, produce};
 use crate::net::{Budget, Charge, Protocol};
 use crate::settings::Settings;
 use crate::storage::model::ModelDatabase;
-use crate::wire::batch::Compression;
+use crate::wire::batch::{BatchHeader, Compression};
 use crate::wire::batch_builder::{BatchBuilder, BatchFacts};
 
 struct Bench {
@@ -284,6 +284,44 @@ async fn refusals_of_produce() {
             "{expected:?}"
         );
     }
+}
+
+/// Goal: a repetition is answered as the first time, whatever the topic makes of its batches; errors of sequences tell the log start.
+#[tokio::test]
+async fn idempotent_batches_are_written_once() {
+    let bench = Bench::start(&ModelDatabase::default());
+    bench.broker.create_topic("t", 1, &[("compression.type", "gzip")]).await;
+    let facts = |producer_epoch, base_sequence| BatchFacts {
+        producer_id: 5,
+        producer_epoch,
+        base_sequence,
+        ..BatchFacts::default()
+    };
+    let first = batch(&["a", "b"], facts(0, 0));
+    let answer = bench.produce("t", first.clone()).await;
+    assert_eq!((answer.error_code, answer.base_offset, answer.log_append_time_ms), (0, 0, -1));
+    let stored = bench.fetch("t", 0, |body| body).await.records.unwrap();
+    let header = BatchHeader::parse(&stored).unwrap();
+    assert_eq!(
+        (header.producer_id, header.producer_epoch, header.base_sequence),
+        (5, 0, 0),
+        "rebuilt"
+    );
+    let answer = bench.produce("t", first).await;
+    assert_eq!((answer.error_code, answer.base_offset), (0, 0));
+    assert_eq!(answer.log_append_time_ms, header.max_timestamp);
+    assert_eq!(bench.produce("t", batch(&["c"], facts(1, 0))).await.base_offset, 2);
+    bench.broker.delete_records("t", 0, 1).await;
+    for (epoch, sequence, code) in [(1, 2, 45), (0, 2, 47)] {
+        let answer = bench.produce("t", batch(&["d"], facts(epoch, sequence))).await;
+        assert_eq!(
+            (answer.error_code, answer.base_offset, answer.log_start_offset),
+            (code, -1, 1)
+        );
+        assert!(answer.error_message.is_some());
+    }
+    let silent = bench.produce_with(9, 0, "t", batch(&["c"], facts(1, 0))).await;
+    assert!(matches!(silent, produce::Outcome::Silent));
 }
 
 #[tokio::test]

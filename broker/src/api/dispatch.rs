@@ -12,9 +12,9 @@ use super::{
     alter_configs, alter_partition_reassignments, api_versions, consumer_group_describe, consumer_group_heartbeat,
     create_partitions, create_topics, delete_groups, delete_records, delete_topics, describe_cluster, describe_configs,
     describe_groups, describe_log_dirs, describe_quorum, describe_topic_partitions, elect_leaders, fetch, find_coordinator,
-    heartbeat, incremental_alter_configs, join_group, leave_group, list_config_resources, list_groups, list_offsets,
-    list_partition_reassignments, metadata, offset_commit, offset_delete, offset_fetch, offset_for_leader_epoch, produce,
-    sync_group, update_features, Context, RequestInfo,
+    heartbeat, incremental_alter_configs, init_producer_id, join_group, leave_group, list_config_resources, list_groups,
+    list_offsets, list_partition_reassignments, metadata, offset_commit, offset_delete, offset_fetch, offset_for_leader_epoch,
+    produce, sync_group, update_features, Context, RequestInfo,
 };
 use crate::net::{Charge, Execution, Peer, PendingReply, Protocol, Reply};
 use crate::wire::header::{encode_response_header, RequestHeader};
@@ -91,6 +91,7 @@ impl Dispatcher {
             ApiKey::CreateTopics => request.encode(&create_topics::handle(context, info, request.decode()?).await)?,
             ApiKey::DeleteTopics => request.encode(&delete_topics::handle(context, info, request.decode()?).await)?,
             ApiKey::DeleteRecords => request.encode(&delete_records::handle(context, info, request.decode()?).await)?,
+            ApiKey::InitProducerId => request.encode(&init_producer_id::handle(context, info, request.decode()?).await)?,
             ApiKey::OffsetForLeaderEpoch => {
                 request.encode(&offset_for_leader_epoch::handle(context, info, request.decode()?).await)?
             }

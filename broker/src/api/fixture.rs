@@ -14,6 +14,8 @@ use crate::catalog::Topic;
 use crate::groups::Coordinator;
 use crate::log::validate::{validate, Rules};
 use crate::net::{Budget, Peer};
+use crate::producers::ids::ProducerIds;
+use crate::producers::state::ProducerBatch;
 use crate::settings::Settings;
 use crate::storage::engine::NewTopic;
 use crate::storage::jobs::Append;
@@ -49,6 +51,7 @@ impl TestBroker {
             settings,
             catalog: model.catalog.clone(),
             storage: model.storage.clone(),
+            producer_ids: ProducerIds::new(model.storage.clone()),
             directory: "/".to_owned(),
             response_budget: Budget::new(1 << 20),
             small_responses: Budget::new(1 << 20),
@@ -97,6 +100,7 @@ impl TestBroker {
             bytes: batch.bytes,
             last_offset_delta: batch.header.last_offset_delta,
             max_timestamp_ms: batch.header.max_timestamp,
+            producer: ProducerBatch::of(&batch.header),
             early_reply: false,
             deadline: soon(),
             charge: None,

@@ -36,6 +36,7 @@ pub(crate) mod fixture;
 mod group_requests;
 pub mod heartbeat;
 pub mod incremental_alter_configs;
+pub mod init_producer_id;
 pub mod join_group;
 pub mod leave_group;
 pub mod list_config_resources;
@@ -62,6 +63,7 @@ use tokio::sync::watch;
 use crate::catalog::Catalog;
 use crate::groups::Coordinator;
 use crate::net::{Budget, Peer};
+use crate::producers::ids::ProducerIds;
 use crate::settings::Settings;
 use crate::storage::Storage;
 use long_work::LongWork;
@@ -74,6 +76,8 @@ pub struct Context {
     pub catalog: Arc<Catalog>,
     /// The database thread.
     pub storage: Storage,
+    /// Where producer ids come from.
+    pub producer_ids: ProducerIds,
     /// The directory on whose file system the database is.
     pub directory: String,
     /// Bytes of Fetch responses that are not sent.

@@ -51,9 +51,8 @@ fn range(versions: Versions) -> String {
 }
 
 /// What a broker of Apache Kafka 4.3.1 advertises besides.
-const NOT_SERVED: [(i16, &str, Versions); 40] = [
+const NOT_SERVED: [(i16, &str, Versions); 39] = [
     (17, "SaslHandshake", Versions { min: 0, max: 1 }),
-    (22, "InitProducerId", Versions { min: 0, max: 5 }),
     (24, "AddPartitionsToTxn", Versions { min: 0, max: 5 }),
     (25, "AddOffsetsToTxn", Versions { min: 0, max: 4 }),
     (26, "EndTxn", Versions { min: 0, max: 5 }),

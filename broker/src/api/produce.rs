@@ -4,8 +4,10 @@
 //! closes the connection, as Kafka does. An unknown topic is not made here, as in Kafka: Metadata does that.
 //!
 //! Transactional batches are refused, TRANSACTION_ABORTABLE (120) from v11 and INVALID_TXN_STATE (48) below, as Kafka refuses a
-//! partition that was not added to a transaction; without a transactional id TRANSACTIONAL_ID_AUTHORIZATION_FAILED (53). Sequences of idempotent producers are stored and not checked: no producer id was
-//! ever given out, so for each of them there is no state, which Kafka accepts too (KIP-360).
+//! partition that was not added to a transaction; without a transactional id TRANSACTIONAL_ID_AUTHORIZATION_FAILED (53).
+//!
+//! A batch of an idempotent producer that is in the log already is answered as it was the first time, if it is one of the last five of its
+//! producer (KIP-98); OUT_OF_ORDER_SEQUENCE_NUMBER (45) and INVALID_PRODUCER_EPOCH (47) are the database thread's answers too.
 //!
 //! * v3: record batches (KIP-98). v4: KAFKA_STORAGE_ERROR (KIP-112). v5: log start offset (KIP-107). v7: zstd (KIP-110). v8: record
 //!   errors and message (KIP-467). v9: flexible. v10: current leader and endpoints (KIP-951). v11, v12: transactions v2 (KIP-890).
@@ -31,7 +33,8 @@ use crate::clock::now_ms;
 use crate::limits::{self, PRODUCE_MIN_PATIENCE};
 use crate::log::validate::{validate, Rules, ValidBatch, ValidationError};
 use crate::net::Charge;
-use crate::storage::jobs::Append;
+use crate::producers::state::ProducerBatch;
+use crate::storage::jobs::{Append, RefusedBatch};
 use crate::storage::{Appended, StorageError};
 use crate::wire::batch::BatchHeader;
 
@@ -174,9 +177,27 @@ struct Request<'a> {
 
 impl Request<'_> {
     fn start_partition(&self, topic: Result<&Arc<Topic>, ResponseError>, data: PartitionProduceData) -> Partial {
+        let (index, records) = (data.index, data.records.clone());
         match self.try_start(topic, data) {
             Ok(queued) => queued,
-            Err(refusal) => Partial::Refused(refusal),
+            Err(refusal) => {
+                if let (ResponseError::RequestTimedOut, Ok(topic), Some(records)) = (refusal.code, topic, records) {
+                    self.remember_refused(topic, index, &records);
+                }
+                Partial::Refused(refusal)
+            }
+        }
+    }
+
+    /// A batch that is refused for now comes again, and its producer may have sent more behind it.
+    fn remember_refused(&self, topic: &Topic, partition: i32, records: &[u8]) {
+        let producer = BatchHeader::parse(records).ok().as_ref().and_then(ProducerBatch::of);
+        if let Some(batch) = producer {
+            self.context.storage.refused(RefusedBatch {
+                topic: topic.number,
+                partition,
+                batch,
+            });
         }
     }
 
@@ -220,6 +241,7 @@ impl Request<'_> {
             partition: partition.index,
             last_offset_delta: batch.header.last_offset_delta,
             max_timestamp_ms: batch.header.max_timestamp,
+            producer: ProducerBatch::of(&batch.header),
             bytes: self.unpinned(batch.bytes),
             early_reply: self.early_reply,
             deadline: self.deadline,
@@ -324,11 +346,16 @@ async fn answer(index: i32, partial: Partial, deadline: tokio::time::Instant) ->
             Ok(Ok(Ok(appended))) => {
                 return response
                     .with_base_offset(appended.base_offset)
-                    .with_log_append_time_ms(log_append_time_ms)
+                    .with_log_append_time_ms(appended.duplicate_timestamp_ms.unwrap_or(log_append_time_ms))
                     .with_log_start_offset(appended.log_start_offset)
             }
             Ok(Ok(Err(error @ StorageError::DiskFull))) => Refusal {
                 message: Some(error.to_string()),
+                ..error.code().into()
+            },
+            Ok(Ok(Err(error @ StorageError::Sequence { log_start_offset, .. }))) => Refusal {
+                message: Some(error.to_string()),
+                log_start_offset,
                 ..error.code().into()
             },
             Ok(Ok(Err(error))) => error.code().into(),

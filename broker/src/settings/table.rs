@@ -291,6 +291,14 @@ pub const SETTINGS: &[Setting] = &[
         fill: |s, v| s.broker.acks1_async = v.boolean(),
     },
     Setting {
+        name: "producer_id_expiration",
+        kind: integer(24 * 3600 * 1000, 1, i32::MAX, Unit::Milliseconds),
+        change: Change::Reload,
+        summary: "Time after which a producer id that writes nothing is forgotten",
+        detail: "Kafka's producer.id.expiration.ms. What an idempotent producer sends again after that time is taken as new.",
+        fill: |s, v| s.broker.producer_id_expiration = v.milliseconds(),
+    },
+    Setting {
         name: "group_initial_rebalance_delay",
         kind: integer(3000, 0, i32::MAX, Unit::Milliseconds),
         change: Change::Reload,

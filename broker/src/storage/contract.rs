@@ -11,6 +11,7 @@ mod append;
 mod batches;
 mod catalog;
 mod groups;
+mod producers;
 mod read;
 mod transactions;
 
@@ -83,6 +84,10 @@ contract! {
     catalog::a_missing_segment_cannot_be_locked,
     catalog::the_cluster_id_stays,
     catalog::leader_epochs_rise,
+    producers::snapshots_are_kept_one_per_partition,
+    producers::a_snapshot_goes_with_an_append,
+    producers::snapshots_go_with_their_topic,
+    producers::producer_ids_are_taken_once,
     groups::a_group_comes_back_as_it_was_written,
     groups::a_group_changes_whole_or_in_part,
     groups::a_deleted_group_takes_its_offsets_along,

@@ -159,6 +159,17 @@ pub struct TimeIndexEntry {
     pub max_timestamp_ms: i64,
 }
 
+/// The producers of a partition as they were when its log ended at an offset.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProducerSnapshot {
+    /// Partition.
+    pub partition: i32,
+    /// First offset whose batch is not in it.
+    pub offset: i64,
+    /// The producers, as [`crate::producers::snapshot`] writes them.
+    pub state: Vec<u8>,
+}
+
 /// What one append did to its segment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AppendOutcome {
@@ -206,6 +217,8 @@ pub trait Engine: GroupStorage {
     fn add_time_index(&mut self, segment: SegmentId, entries: &[TimeIndexEntry]) -> EngineResult<()>;
     /// Stores that `epoch` of these partitions starts at these offsets: (partition, start offset).
     fn add_epoch_starts(&mut self, topic: TopicNumber, epoch: i32, starts: &[(i32, i64)]) -> EngineResult<()>;
+    /// Stores snapshots of producers, each in place of the partition's last one.
+    fn store_producer_snapshots(&mut self, topic: TopicNumber, snapshots: &[ProducerSnapshot]) -> EngineResult<()>;
     /// Moves log start offsets forward: (partition, offset). One that is further already stays.
     fn set_log_starts(&mut self, topic: TopicNumber, starts: &[(i32, i64)]) -> EngineResult<()>;
 
@@ -234,6 +247,9 @@ pub trait Engine: GroupStorage {
     /// The time index entries of a partition in a segment, ascending.
     fn time_index(&mut self, segment: SegmentId, partition: i32) -> EngineResult<Vec<TimeIndexEntry>>;
 
+    /// The snapshots of a topic's producers, of the partitions that have one, ascending.
+    fn producer_snapshots(&mut self, topic: TopicNumber) -> EngineResult<Vec<ProducerSnapshot>>;
+
     /// All topics, as committed.
     fn load_topics(&mut self) -> EngineResult<Vec<TopicRecord>>;
     /// Stores a topic with its partitions and configs, makes its segment 1 and activates it at offset 0.
@@ -253,4 +269,7 @@ pub trait Engine: GroupStorage {
     fn cluster_id(&mut self) -> EngineResult<String>;
     /// Raises the stored leader epoch to max(stored, timeline << 16) + 1 and returns it (design I9).
     fn next_leader_epoch(&mut self) -> EngineResult<i32>;
+    /// Takes `count` producer ids that were never taken, and returns the first; the others follow it. They are at least
+    /// (timeline - 1) << 32, so that a point-in-time restore or the promotion of an asynchronous standby never repeats one.
+    fn allocate_producer_ids(&mut self, count: i64) -> EngineResult<i64>;
 }

@@ -13,6 +13,7 @@ use super::group_jobs::GroupJob;
 use crate::catalog::alter::ConfigChange;
 use crate::catalog::config_values::ConfigError;
 use crate::net::Charge;
+use crate::producers::state::{ProducerBatch, SequenceError};
 
 /// Why storage did not do what was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -35,6 +36,14 @@ pub enum StorageError {
     /// Surely not done: the configs may not be changed so.
     #[error(transparent)]
     Configs(#[from] ConfigError),
+    /// Surely not done: the batch is not the next one of its producer.
+    #[error("{error}")]
+    Sequence {
+        /// In what way.
+        error: SequenceError,
+        /// Log start offset of the partition.
+        log_start_offset: i64,
+    },
     /// Surely not done, nor tried: there is too little room on disk.
     #[error("there is too little free disk space")]
     DiskFull,
@@ -56,6 +65,10 @@ impl StorageError {
             StorageError::PartitionsExist(_) => ResponseError::InvalidPartitions,
             StorageError::OffsetOutOfRange => ResponseError::OffsetOutOfRange,
             StorageError::Configs(_) => ResponseError::InvalidConfig,
+            StorageError::Sequence { error, .. } => match error {
+                SequenceError::OutOfOrder { .. } => ResponseError::OutOfOrderSequenceNumber,
+                SequenceError::InvalidEpoch { .. } => ResponseError::InvalidProducerEpoch,
+            },
             StorageError::DiskFull | StorageError::Engine(_) => ResponseError::KafkaStorageError,
             StorageError::Unavailable => ResponseError::NotEnoughReplicasAfterAppend,
         }
@@ -78,6 +91,8 @@ pub struct Append {
     pub last_offset_delta: i32,
     /// Its largest timestamp, milliseconds since 1970.
     pub max_timestamp_ms: i64,
+    /// What its header says of its producer, if it has one.
+    pub producer: Option<ProducerBatch>,
     /// Whether the reply may come at commit, before durability (acks=1 with `acks1_async`, acks=0).
     pub early_reply: bool,
     /// When it is given up if it could not be begun.
@@ -95,6 +110,8 @@ pub struct Appended {
     pub base_offset: i64,
     /// Log start offset of the partition at that time.
     pub log_start_offset: i64,
+    /// Of a batch that was in the log already: the largest timestamp it has there, milliseconds since 1970.
+    pub duplicate_timestamp_ms: Option<i64>,
 }
 
 /// See [`super::Storage::append`].
@@ -104,6 +121,17 @@ pub struct AppendJob {
     pub append: Append,
     /// Where the reply goes.
     pub reply: ReplyTo<Appended>,
+}
+
+/// See [`super::Storage::refused`].
+#[derive(Debug)]
+pub struct RefusedBatch {
+    /// The topic.
+    pub topic: TopicNumber,
+    /// The partition.
+    pub partition: i32,
+    /// What the batch's header says of its producer.
+    pub batch: ProducerBatch,
 }
 
 /// See [`super::Storage::read`].
@@ -230,11 +258,24 @@ pub struct DeleteRecordsJob {
     pub reply: ReplyTo<i64>,
 }
 
+/// See [`super::Storage::allocate_producer_ids`].
+#[derive(Debug)]
+pub struct AllocateProducerIdsJob {
+    /// How many.
+    pub count: i64,
+    /// When it is given up.
+    pub deadline: Instant,
+    /// Where the reply goes.
+    pub reply: ReplyTo<i64>,
+}
+
 /// A job.
 #[derive(Debug)]
 pub enum Job {
     /// Append a batch.
     Append(AppendJob),
+    /// Remember that a batch was refused.
+    Refused(RefusedBatch),
     /// Read older batches.
     Read(ReadJob),
     /// Find a batch by time.
@@ -253,6 +294,8 @@ pub enum Job {
     Delete(DeleteJob),
     /// Move a log start offset.
     DeleteRecords(DeleteRecordsJob),
+    /// Take a block of producer ids.
+    AllocateProducerIds(AllocateProducerIdsJob),
     /// Something about groups or committed offsets.
     Group(GroupJob),
 }

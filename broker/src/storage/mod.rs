@@ -34,8 +34,8 @@ use uuid::Uuid;
 use crate::catalog::alter::ConfigChange;
 use engine::{LogPosition, NewTopic, TopicNumber};
 use jobs::{
-    AddPartitionsJob, AlterConfigsJob, AppendJob, CreateJob, DeleteJob, DeleteRecordsJob, Job, PositionJob, ReadJob, SizesJob,
-    TimeJob, TimeTarget,
+    AddPartitionsJob, AllocateProducerIdsJob, AlterConfigsJob, AppendJob, CreateJob, DeleteJob, DeleteRecordsJob, Job,
+    PositionJob, ReadJob, RefusedBatch, SizesJob, TimeJob, TimeTarget,
 };
 pub use jobs::{Appended, StorageError};
 
@@ -103,6 +103,13 @@ impl Storage {
         // A refused job drops its sender, which the receiver sees as `Unavailable`.
         let _ = self.submit(Job::Append(AppendJob { append, reply }));
         receiver
+    }
+
+    /// Tells that a batch of an idempotent producer was refused before it was queued, and may come again: what was sent behind it must
+    /// not be written before it.
+    pub fn refused(&self, refused: RefusedBatch) {
+        // A broker that stops writes nothing behind it either.
+        let _ = self.submit(Job::Refused(refused));
     }
 
     /// Reads whole batches as stored, from the one that holds `offset`, below the high watermark, until `max_bytes` (at least one).
@@ -227,6 +234,15 @@ impl Storage {
             })
         })
         .await
+    }
+
+    /// Takes `count` producer ids that nobody has, durably, and returns the first; the others follow it.
+    ///
+    /// # Errors
+    /// [`StorageError::TimedOut`] while another session holds the tables.
+    pub async fn allocate_producer_ids(&self, count: i64, deadline: Instant) -> Result<i64, StorageError> {
+        self.ask(|reply| Job::AllocateProducerIds(AllocateProducerIdsJob { count, deadline, reply }))
+            .await
     }
 
     async fn ask<T>(&self, job: impl FnOnce(oneshot::Sender<Result<T, StorageError>>) -> Job) -> Result<T, StorageError> {

@@ -11,8 +11,8 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use super::engine::{
-    AppendOutcome, CommitMode, Engine, EngineError, EngineResult, LogPosition, NewTopic, PlacedBatch, SegmentId, TimeIndexEntry,
-    TopicNumber, TopicRecord,
+    AppendOutcome, CommitMode, Engine, EngineError, EngineResult, LogPosition, NewTopic, PlacedBatch, ProducerSnapshot,
+    SegmentId, TimeIndexEntry, TopicNumber, TopicRecord,
 };
 
 mod groups;
@@ -38,12 +38,14 @@ pub enum Call {
     DropSegment,
     AddTimeIndex,
     AddEpochStarts,
+    StoreProducerSnapshots,
     SetLogStarts,
     Read,
     ReadHeaders,
     LastHeader,
     SegmentSize,
     TimeIndex,
+    ProducerSnapshots,
     LoadTopics,
     CreateTopic,
     TopicConfigs,
@@ -52,6 +54,7 @@ pub enum Call {
     DeleteTopic,
     ClusterId,
     NextLeaderEpoch,
+    AllocateProducerIds,
     LockGroups,
     LoadGroups,
     WriteGroup,
@@ -491,6 +494,13 @@ impl Engine for ModelEngine {
         })
     }
 
+    fn store_producer_snapshots(&mut self, topic: TopicNumber, snapshots: &[ProducerSnapshot]) -> EngineResult<()> {
+        self.bookkeeping(Call::StoreProducerSnapshots, |work, _| {
+            work.wrote = true;
+            work.state.store_producer_snapshots(topic, snapshots)
+        })
+    }
+
     fn set_log_starts(&mut self, topic: TopicNumber, starts: &[(i32, i64)]) -> EngineResult<()> {
         self.bookkeeping(Call::SetLogStarts, |work, _| {
             work.wrote = true;
@@ -554,6 +564,10 @@ impl Engine for ModelEngine {
         })
     }
 
+    fn producer_snapshots(&mut self, topic: TopicNumber) -> EngineResult<Vec<ProducerSnapshot>> {
+        self.bookkeeping(Call::ProducerSnapshots, |work, _| work.state.producer_snapshots(topic))
+    }
+
     fn load_topics(&mut self) -> EngineResult<Vec<TopicRecord>> {
         self.bookkeeping(Call::LoadTopics, |work, _| Ok(work.state.topics()))
     }
@@ -614,6 +628,15 @@ impl Engine for ModelEngine {
             work.wrote = true;
             work.state.leader_epoch = work.state.leader_epoch.max(shared.timeline << 16) + 1;
             Ok(work.state.leader_epoch)
+        })
+    }
+
+    fn allocate_producer_ids(&mut self, count: i64) -> EngineResult<i64> {
+        self.bookkeeping(Call::AllocateProducerIds, |work, shared| {
+            work.wrote = true;
+            let first = work.state.next_producer_id.max(i64::from(shared.timeline - 1) << 32);
+            work.state.next_producer_id = first + count;
+            Ok(first)
         })
     }
 }

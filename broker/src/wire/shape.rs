@@ -113,6 +113,7 @@ pub fn of(key: ApiKey) -> &'static Shape {
         ApiKey::CreateTopics => &CREATE_TOPICS,
         ApiKey::DeleteTopics => &DELETE_TOPICS,
         ApiKey::DeleteRecords => &DELETE_RECORDS,
+        ApiKey::InitProducerId => &INIT_PRODUCER_ID,
         ApiKey::OffsetForLeaderEpoch => &OFFSET_FOR_LEADER_EPOCH,
         ApiKey::DescribeConfigs => &DESCRIBE_CONFIGS,
         ApiKey::AlterConfigs => &ALTER_CONFIGS,
@@ -307,6 +308,18 @@ static DELETE_RECORDS_TOPIC: Type = Type::Struct(&[
     Field::new("Partitions", Type::Array(&DELETE_RECORDS_PARTITION)),
 ]);
 static DELETE_RECORDS_PARTITION: Type = Type::Struct(&[Field::new("PartitionIndex", INT32), Field::new("Offset", INT64)]);
+
+static INIT_PRODUCER_ID: Shape = Shape {
+    key: ApiKey::InitProducerId,
+    versions: Versions { min: 0, max: 5 },
+    flexible_from: 2,
+    fields: &[
+        Field::new("TransactionalId", Type::String).nullable_from(0),
+        Field::new("TransactionTimeoutMs", INT32),
+        Field::new("ProducerId", INT64).from(3),
+        Field::new("ProducerEpoch", INT16).from(3),
+    ],
+};
 
 static OFFSET_FOR_LEADER_EPOCH: Shape = Shape {
     key: ApiKey::OffsetForLeaderEpoch,

@@ -111,6 +111,7 @@ pub fn encoded(key: ApiKey, version: i16, choices: &[u8]) -> Bytes {
         ApiKey::CreateTopics => encode(key, version, create_topics(c)),
         ApiKey::DeleteTopics => encode(key, version, delete_topics(c, version)),
         ApiKey::DeleteRecords => encode(key, version, delete_records(c)),
+        ApiKey::InitProducerId => encode(key, version, init_producer_id(c, version)),
         ApiKey::OffsetForLeaderEpoch => encode(key, version, offset_for_leader_epoch(c)),
         ApiKey::DescribeConfigs => encode(key, version, describe_configs(c, version)),
         ApiKey::AlterConfigs => encode(key, version, alter_configs(c)),
@@ -325,6 +326,20 @@ fn metadata(c: &mut Choices, version: i16) -> MetadataRequest {
     if version >= 8 {
         request = request.with_include_topic_authorized_operations(c.bool());
     }
+    request.with_unknown_tagged_fields(c.tags())
+}
+
+fn init_producer_id(c: &mut Choices, version: i16) -> InitProducerIdRequest {
+    let request = InitProducerIdRequest::default()
+        .with_transactional_id(c.nullable(Choices::string).map(TransactionalId))
+        .with_transaction_timeout_ms(c.int() as i32);
+    let request = if version >= 3 {
+        request
+            .with_producer_id(ProducerId(c.int()))
+            .with_producer_epoch(c.int() as i16)
+    } else {
+        request
+    };
     request.with_unknown_tagged_fields(c.tags())
 }
 

@@ -146,6 +146,7 @@ pub const ALLOWED: &[Exception] = &[
             "Results[].Configs[].Documentation",
         )
     },
+    Exception::circumstance("InitProducerId", "ProducerId"),
     Exception::circumstance("DescribeLogDirs", "Results[].TotalBytes"),
     Exception::circumstance("DescribeLogDirs", "Results[].UsableBytes"),
     Exception::lacking("ApiVersions", "**APIs that are not served**", "ApiKeys[]"),

@@ -8,7 +8,7 @@ use kafka_test::connection::{encode_frame, Connection};
 use kafka_test::server::Server;
 
 /// (key, minimum, maximum) of Kafka 4.3 for the requests that these tests send.
-const RANGES: [(i16, i16, i16); 12] = [
+const RANGES: [(i16, i16, i16); 13] = [
     (0, 0, 13),
     (1, 4, 18),
     (2, 1, 11),
@@ -18,6 +18,7 @@ const RANGES: [(i16, i16, i16); 12] = [
     (19, 2, 7),
     (20, 1, 6),
     (21, 0, 2),
+    (22, 0, 5),
     (23, 2, 4),
     (32, 1, 4),
     (60, 0, 2),

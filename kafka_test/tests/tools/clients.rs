@@ -73,7 +73,7 @@ fn client_compatibility_test() {
             &format!(
                 "ClientCompatibilityTest --topic {} --num-cluster-nodes 1 --cluster-id-supported true \
                  --offsets-for-times-supported true --create-topics-supported true --describe-configs-supported true \
-                 --expect-record-too-large-exception false --idempotent-producer-supported {apache} --describe-acls-supported {apache}",
+                 --expect-record-too-large-exception false --idempotent-producer-supported true --describe-acls-supported {apache}",
                 topic.name
             ),
             "",

@@ -9,8 +9,8 @@ use uuid::Uuid;
 use super::database_error;
 use super::groups::GroupTables;
 use crate::storage::engine::{
-    EngineError, EngineResult, NewTopic, PartitionRecord, PlacedBatch, SegmentId, SegmentRecord, TimeIndexEntry, TopicNumber,
-    TopicRecord,
+    EngineError, EngineResult, NewTopic, PartitionRecord, PlacedBatch, ProducerSnapshot, SegmentId, SegmentRecord,
+    TimeIndexEntry, TopicNumber, TopicRecord,
 };
 use crate::wire::BATCH_HEADER_BYTES;
 
@@ -20,6 +20,7 @@ const PAGE_BYTES: u64 = 8192;
 #[derive(Clone, Default)]
 pub(super) struct State {
     pub(super) leader_epoch: i32,
+    pub(super) next_producer_id: i64,
     pub(super) groups: GroupTables,
     topics: BTreeMap<TopicNumber, Arc<Topic>>,
 }
@@ -31,6 +32,7 @@ struct Topic {
     configs: BTreeMap<String, String>,
     partitions: Vec<PartitionRecord>,
     segments: BTreeMap<i32, Arc<Segment>>,
+    producer_snapshots: BTreeMap<i32, ProducerSnapshot>,
 }
 
 /// One segment: its batches by (partition, relative offset).
@@ -128,6 +130,7 @@ impl State {
             configs: new.configs.clone(),
             partitions,
             segments: BTreeMap::from([(1, Arc::new(first))]),
+            producer_snapshots: BTreeMap::new(),
         };
         self.topics.insert(number, Arc::new(topic));
         Ok(())
@@ -155,6 +158,16 @@ impl State {
             epochs: Vec::new(),
         });
         i32::try_from(before).map_err(|_| EngineError::Damaged(format!("{before} partitions")))
+    }
+
+    pub(super) fn store_producer_snapshots(&mut self, number: TopicNumber, snapshots: &[ProducerSnapshot]) -> EngineResult<()> {
+        let stored = &mut self.topic_mut(number)?.producer_snapshots;
+        stored.extend(snapshots.iter().map(|snapshot| (snapshot.partition, snapshot.clone())));
+        Ok(())
+    }
+
+    pub(super) fn producer_snapshots(&self, number: TopicNumber) -> EngineResult<Vec<ProducerSnapshot>> {
+        Ok(self.topic(number)?.producer_snapshots.values().cloned().collect())
     }
 
     pub(super) fn delete_topic(&mut self, number: TopicNumber) -> EngineResult<()> {

@@ -26,13 +26,14 @@ impl<E: Engine> Runner<E> {
                 AdminJob::AddPartitions(job) => self.add_partitions(job).map(AdminJob::AddPartitions),
                 AdminJob::Delete(job) => self.delete(job).map(AdminJob::Delete),
                 AdminJob::DeleteRecords(job) => self.delete_records(job).map(AdminJob::DeleteRecords),
+                AdminJob::AllocateProducerIds(job) => self.allocate_producer_ids(job).map(AdminJob::AllocateProducerIds),
             };
             self.admin.extend(kept);
         }
     }
 
     /// Runs `work` in a transaction and commits it; rolls back if it fails.
-    fn transaction<T>(&mut self, work: impl FnOnce(&mut E) -> EngineResult<T>) -> EngineResult<(LogPosition, T)> {
+    pub(super) fn transaction<T>(&mut self, work: impl FnOnce(&mut E) -> EngineResult<T>) -> EngineResult<(LogPosition, T)> {
         let result = self.engine.begin().and_then(|()| work(&mut self.engine));
         match result {
             Ok(value) => Ok((self.engine.commit(CommitMode::Flush)?, value)),
@@ -57,7 +58,7 @@ impl<E: Engine> Runner<E> {
         }
     }
 
-    fn when_durable(&mut self, position: LogPosition, completion: Completion) {
+    pub(super) fn when_durable(&mut self, position: LogPosition, completion: Completion) {
         self.in_flight.push_back(InFlight {
             position,
             completions: vec![completion],

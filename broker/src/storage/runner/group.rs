@@ -3,24 +3,29 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use super::producers::answer_unwritten;
+use super::sequences::{Draft, Outcome};
 use super::topic_log::{base_offset_of, Stretch, TopicLog};
 use super::{log_disk, AppendReply, Completion, InFlight, Runner};
 use crate::limits::{BYTES_PER_GROUP, TABLES_PER_GROUP, TABLES_PER_RERUN};
 use crate::storage::engine::{
-    CommitMode, Engine, EngineError, EngineResult, PlacedBatch, SegmentId, SegmentRecord, TimeIndexEntry, TopicNumber,
+    CommitMode, Engine, EngineError, EngineResult, PlacedBatch, ProducerSnapshot, SegmentId, SegmentRecord, TimeIndexEntry,
+    TopicNumber,
 };
-use crate::storage::jobs::{AppendJob, Appended, StorageError};
+use crate::storage::jobs::{Append, AppendJob, Appended, StorageError};
 
 /// The jobs of one group, by topic, each topic's in order of arrival.
-type Group = BTreeMap<TopicNumber, Vec<AppendJob>>;
+pub(super) type Group = BTreeMap<TopicNumber, Vec<AppendJob>>;
 
 /// What a group will do to one topic, and what then becomes its state.
 struct Plan {
     segment: SegmentId,
     activate: Option<Vec<i64>>,
+    /// What becomes of each job; `batches` are of those that are appended.
+    draft: Draft,
     batches: Vec<PlacedBatch>,
-    base_offsets: Vec<i64>,
     closed: Vec<(SegmentId, Vec<TimeIndexEntry>)>,
+    snapshots: Vec<ProducerSnapshot>,
     epoch_starts: Vec<(i32, i64)>,
     partitions: BTreeMap<i32, (i64, Stretch)>,
     segment_bytes: u64,
@@ -49,15 +54,16 @@ impl<E: Engine> Runner<E> {
     /// Runs one group of the waiting appends. Returns whether more can be run at once.
     pub(super) fn run_appends(&mut self) -> bool {
         let mut group = self.take_group();
+        self.answer_unwritten(&mut group);
         if group.is_empty() {
-            return false;
+            return self.appends.iter().any(|job| !self.busy.contains(&job.append.topic));
         }
         if let Err(error) = self.try_group(&mut group) {
             self.engine.rollback();
             if self.ran_out_of_room(&error) {
                 // Each further attempt would write some WAL, for which there may be no room either.
                 for (_, jobs) in std::mem::take(&mut group) {
-                    fail(Some(jobs), &error);
+                    self.fail(Some(jobs), &error);
                 }
             } else {
                 tracing::warn!(%error, topics = group.len(), "a group of appends failed and is tried topic by topic");
@@ -149,7 +155,7 @@ impl<E: Engine> Runner<E> {
             if let Err(error) = self.rerun_chunk(chunk, group) {
                 self.engine.rollback();
                 for number in chunk {
-                    fail(group.remove(number), &error);
+                    self.fail(group.remove(number), &error);
                 }
             }
         }
@@ -171,7 +177,7 @@ impl<E: Engine> Runner<E> {
                     self.engine.rollback_to_savepoint();
                     log_disk(self.disk.failed(&error, self.now));
                     tracing::error!(topic = number.0, %error, "append failed");
-                    fail(group.remove(number), &error);
+                    self.fail(group.remove(number), &error);
                 }
             }
         }
@@ -182,7 +188,8 @@ impl<E: Engine> Runner<E> {
         let Some(log) = self.logs.get(&number) else {
             return Err(Attempt::SetAside);
         };
-        let mut plan = plan(&mut self.engine, log, jobs, self.catalog.leader_epoch(), bookkeeping)?;
+        let draft = Draft::new(log, jobs, self.clock());
+        let mut plan = plan(&mut self.engine, log, jobs, draft, self.catalog.leader_epoch(), bookkeeping)?;
         if let Some(base_offsets) = &plan.activate {
             self.engine
                 .activate_segment(plan.segment, base_offsets)
@@ -202,6 +209,11 @@ impl<E: Engine> Runner<E> {
         for (segment, entries) in &plan.closed {
             self.engine.add_time_index(*segment, entries).map_err(Attempt::Failed)?;
         }
+        if !plan.snapshots.is_empty() {
+            self.engine
+                .store_producer_snapshots(number, &plan.snapshots)
+                .map_err(Attempt::Failed)?;
+        }
         Ok(plan)
     }
 
@@ -219,7 +231,7 @@ impl<E: Engine> Runner<E> {
                     tracing::error!(%error, "commit of appends failed");
                 }
                 for (number, _) in plans {
-                    fail(group.remove(&number), &error);
+                    self.fail(group.remove(&number), &error);
                 }
                 return Ok(());
             }
@@ -251,10 +263,27 @@ impl<E: Engine> Runner<E> {
         for (partition, _) in &plan.epoch_starts {
             log.partitions[*partition as usize].epoch_stored = true;
         }
+        for snapshot in &plan.snapshots {
+            log.partitions[snapshot.partition as usize].unsnapshotted_bytes = 0;
+        }
+        for ((partition, producer_id), state) in plan.draft.producers {
+            let added = log.partitions[partition as usize].producers.put(producer_id, state);
+            self.producers.count(0, usize::from(added));
+        }
         let mut published: BTreeMap<i32, (Vec<PlacedBatch>, Vec<AppendReply>)> = BTreeMap::new();
-        for ((job, batch), base_offset) in jobs.into_iter().zip(plan.batches).zip(plan.base_offsets) {
-            let (batches, replies) = published.entry(batch.partition).or_default();
-            batches.push(batch);
+        let mut placed = plan.batches.into_iter();
+        let mut repeated = Vec::new();
+        for (job, outcome) in jobs.into_iter().zip(plan.draft.outcomes) {
+            let Outcome::Append { base_offset } = outcome else {
+                repeated.extend(answer_unwritten(log, job, outcome));
+                continue;
+            };
+            let partition = job.append.partition;
+            let bytes = job.append.bytes.len() as u64;
+            log.partitions[partition as usize].unsnapshotted_bytes += bytes;
+            self.producers.count(bytes, 0);
+            let (batches, replies) = published.entry(partition).or_default();
+            batches.extend(placed.next());
             let AppendJob { append, reply, .. } = job;
             let mut reply = Some(reply);
             if append.early_reply {
@@ -263,6 +292,7 @@ impl<E: Engine> Runner<E> {
                     let _ = reply.send(Ok(Appended {
                         base_offset,
                         log_start_offset,
+                        duplicate_timestamp_ms: None,
                     }));
                 }
             }
@@ -286,11 +316,16 @@ impl<E: Engine> Runner<E> {
                 });
             }
         }
+        completions.append(&mut repeated);
         if log.wants_segment() {
             self.filling.insert(number);
         } else {
             self.filling.remove(&number);
         }
+    }
+
+    fn fail(&mut self, jobs: Option<Vec<AppendJob>>, error: &EngineError) {
+        self.refuse_appends(jobs.into_iter().flatten(), &StorageError::Engine(error.clone()));
     }
 }
 
@@ -311,17 +346,12 @@ impl From<EngineError> for Attempt {
     }
 }
 
-fn fail(jobs: Option<Vec<AppendJob>>, error: &EngineError) {
-    for job in jobs.into_iter().flatten() {
-        let _ = job.reply.send(Err(StorageError::Engine(error.clone())));
-    }
-}
-
-/// Takes the locks and assigns offsets. Changes nothing in the database or in memory.
+/// Takes the locks and places the batches that are appended. Changes nothing in the database or in memory.
 fn plan<E: Engine>(
     engine: &mut E,
     log: &TopicLog,
     jobs: &[AppendJob],
+    draft: Draft,
     leader_epoch: i32,
     bookkeeping: &mut Bookkeeping,
 ) -> Result<Plan, Attempt> {
@@ -330,16 +360,17 @@ fn plan<E: Engine>(
         .ok_or_else(|| EngineError::Damaged(format!("topic {} has no segment", log.topic.name)))?;
     engine.lock_segment(log.id_of(active))?;
 
-    let payload: u64 = jobs.iter().map(|job| job.append.bytes.len() as u64).sum();
+    let payload: u64 = draft.appended(jobs).map(|(append, _)| append.bytes.len() as u64).sum();
     let too_many_bytes = active.bytes > 0 && active.bytes + payload > log.topic.configs.segment_bytes();
-    let full = too_many_bytes || !offsets_fit(log, active, jobs);
+    let full = too_many_bytes || !offsets_fit(log, active, draft.appended(jobs).map(|(append, _)| append));
     let mut segment = active;
-    let mut closed = Vec::new();
+    let (mut closed, mut snapshots) = (Vec::new(), Vec::new());
     let mut activate = None;
     if full {
         if let Some(ready) = log.ready() {
             if bookkeeping.available(engine)? && lock_if_free(engine, log.id_of(ready))? {
                 closed.push((log.id_of(active), close_stretches(log)));
+                snapshots = log.producer_snapshots();
                 activate = Some(
                     log.partitions
                         .iter()
@@ -355,23 +386,18 @@ fn plan<E: Engine>(
     let mut plan = Plan {
         segment: id,
         activate,
+        draft: Draft::default(),
         batches: Vec::with_capacity(jobs.len()),
-        base_offsets: Vec::with_capacity(jobs.len()),
         closed,
+        snapshots,
         epoch_starts: Vec::new(),
         partitions: BTreeMap::new(),
         segment_bytes: 0,
     };
-    for job in jobs {
-        place(
-            log,
-            segment.number,
-            &mut plan,
-            job,
-            leader_epoch,
-            base_offset_of(segment, job.append.partition),
-        )?;
+    for (append, base_offset) in draft.appended(jobs) {
+        place(log, segment, &mut plan, append, base_offset, leader_epoch)?;
     }
+    plan.draft = draft;
     if !plan.epoch_starts.is_empty() && !bookkeeping.available(engine)? {
         return Err(Attempt::SetAside);
     }
@@ -388,10 +414,9 @@ fn plan<E: Engine>(
 }
 
 /// Whether the offsets of all jobs are within reach of the segment, whose index has 32 bits for them.
-fn offsets_fit(log: &TopicLog, segment: &SegmentRecord, jobs: &[AppendJob]) -> bool {
-    let offsets: i64 = jobs.iter().map(|job| i64::from(job.append.last_offset_delta) + 1).sum();
-    jobs.iter()
-        .all(|job| i32::try_from(log.offsets_in(segment, job.append.partition) + offsets).is_ok())
+fn offsets_fit<'a>(log: &TopicLog, segment: &SegmentRecord, mut appends: impl Iterator<Item = &'a Append> + Clone) -> bool {
+    let offsets: i64 = appends.clone().map(|append| i64::from(append.last_offset_delta) + 1).sum();
+    appends.all(|append| i32::try_from(log.offsets_in(segment, append.partition) + offsets).is_ok())
 }
 
 fn lock_if_free<E: Engine>(engine: &mut E, segment: SegmentId) -> Result<bool, Attempt> {
@@ -409,16 +434,15 @@ fn close_stretches(log: &TopicLog) -> Vec<TimeIndexEntry> {
         .collect()
 }
 
-/// Gives one batch its offsets.
+/// Gives one batch its place.
 fn place(
     log: &TopicLog,
-    segment_number: i32,
+    segment: &SegmentRecord,
     plan: &mut Plan,
-    job: &AppendJob,
+    append: &Append,
+    base_offset: i64,
     leader_epoch: i32,
-    base_in_segment: Option<i64>,
 ) -> Result<(), Attempt> {
-    let append = &job.append;
     let known = &log.partitions[append.partition as usize];
     let begins_segment = plan.activate.is_some();
     let (next_offset, stretch) = plan.partitions.entry(append.partition).or_insert_with(|| {
@@ -429,16 +453,15 @@ fn place(
         };
         (known.next_offset, stretch)
     });
-    let base_offset = *next_offset;
     let base_in_segment = match &plan.activate {
         Some(bases) => bases[append.partition as usize],
-        None => base_in_segment.unwrap_or(0),
+        None => base_offset_of(segment, append.partition).unwrap_or(0),
     };
     let relative_end = base_offset - base_in_segment + i64::from(append.last_offset_delta) + 1;
     if i32::try_from(relative_end).is_err() {
         let message = format!(
-            "segment {segment_number} of {} is full and the next one is not made yet",
-            log.topic.name
+            "segment {} of {} is full and the next one is not made yet",
+            segment.number, log.topic.name
         );
         return Err(Attempt::from(EngineError::Busy(message)));
     }
@@ -447,7 +470,6 @@ fn place(
     if !known.epoch_stored && !plan.epoch_starts.iter().any(|(partition, _)| *partition == append.partition) {
         plan.epoch_starts.push((append.partition, base_offset));
     }
-    plan.base_offsets.push(base_offset);
     plan.batches.push(PlacedBatch {
         partition: append.partition,
         base_offset,

@@ -10,7 +10,9 @@
 mod admin;
 mod group;
 mod groups;
+mod producers;
 mod reads;
+mod sequences;
 mod tail_cache;
 #[cfg(test)]
 mod tests;
@@ -24,8 +26,8 @@ use super::disk::{DiskChange, DiskWatch, FreeSpace};
 use super::engine::{CommitMode, Engine, EngineError, EngineResult, LogPosition, PlacedBatch, TopicNumber, TopicRecord};
 use super::group_jobs::GroupTask;
 use super::jobs::{
-    AddPartitionsJob, AlterConfigsJob, AppendJob, Appended, CreateJob, DeleteJob, DeleteRecordsJob, Job, ReadJob, ReplyTo,
-    SizesJob, StorageError, TimeJob,
+    AddPartitionsJob, AllocateProducerIdsJob, AlterConfigsJob, AppendJob, Appended, CreateJob, DeleteJob, DeleteRecordsJob, Job,
+    ReadJob, ReplyTo, SizesJob, StorageError, TimeJob,
 };
 pub use super::Wake;
 use super::{JobQueue, Storage};
@@ -33,8 +35,10 @@ use crate::catalog::configs::TopicConfigs;
 use crate::catalog::{Catalog, Topic};
 use crate::log::partition::Partition;
 use crate::net::Charge;
+use crate::producers::state::WrittenBatch;
 use crate::settings::Settings;
 use groups::{GroupJobs, Outcome};
+use producers::ProducerUpkeep;
 use tail_cache::TailCache;
 use topic_log::TopicLog;
 
@@ -61,6 +65,7 @@ enum AdminJob {
     AddPartitions(AddPartitionsJob),
     Delete(DeleteJob),
     DeleteRecords(DeleteRecordsJob),
+    AllocateProducerIds(AllocateProducerIdsJob),
 }
 
 /// A read of older data.
@@ -83,6 +88,16 @@ enum Completion {
         batches: Vec<PlacedBatch>,
         high_watermark: i64,
         replies: Vec<AppendReply>,
+    },
+    /// A batch that is in the log already, perhaps not durably yet.
+    Duplicate {
+        partition: Arc<Partition>,
+        written: WrittenBatch,
+        reply: ReplyTo<Appended>,
+    },
+    ProducerIds {
+        first: i64,
+        reply: ReplyTo<i64>,
     },
     Created {
         record: Box<TopicRecord>,
@@ -156,6 +171,7 @@ pub struct Runner<E: Engine> {
     /// How often the catalog was loaded.
     loads: u64,
     filling: BTreeSet<TopicNumber>,
+    producers: ProducerUpkeep,
 }
 
 impl<E: Engine> Runner<E> {
@@ -195,6 +211,7 @@ impl<E: Engine> Runner<E> {
             reload: false,
             loads: 0,
             filling: BTreeSet::new(),
+            producers: ProducerUpkeep::new(settings),
         };
         runner.load_catalog()?;
         if runner.reload {
@@ -237,6 +254,7 @@ impl<E: Engine> Runner<E> {
     pub fn configure(&mut self, settings: &Settings) {
         self.tail.set_limit(settings.tail_cache_bytes);
         self.min_free_disk = settings.min_free_disk;
+        self.producers.configure(settings);
     }
 
     /// The file systems were measured. While one has less than the setting says, appends and new topics are refused.
@@ -276,6 +294,8 @@ impl<E: Engine> Runner<E> {
         let more_groups = self.run_groups();
         let more_appends = self.run_appends();
         self.make_crowded_segments();
+        self.snapshot_producers();
+        self.sweep_producers();
         self.complete_durable();
         self.run_admin();
         let more_reads = self.run_reads();
@@ -311,6 +331,7 @@ impl<E: Engine> Runner<E> {
         for job in self.queue.drain() {
             match job {
                 Job::Append(job) => self.appends.push_back(job),
+                Job::Refused(refused) => self.refuse_batch(refused.topic, refused.partition, &refused.batch),
                 Job::Read(job) => self.reads.push_back(Read::new(ReadKind::Batches(job))),
                 Job::FindByTime(job) => self.reads.push_back(Read::new(ReadKind::ByTime(job))),
                 Job::Sizes(job) => self.reads.push_back(Read::new(ReadKind::Sizes(job))),
@@ -320,6 +341,7 @@ impl<E: Engine> Runner<E> {
                 Job::AddPartitions(job) => self.admin.push_back(AdminJob::AddPartitions(job)),
                 Job::Delete(job) => self.admin.push_back(AdminJob::Delete(job)),
                 Job::DeleteRecords(job) => self.admin.push_back(AdminJob::DeleteRecords(job)),
+                Job::AllocateProducerIds(job) => self.admin.push_back(AdminJob::AllocateProducerIds(job)),
                 Job::Group(job) => self.group_jobs.push_back(job),
             }
         }
@@ -327,9 +349,8 @@ impl<E: Engine> Runner<E> {
 
     /// Answers what would take room, untried.
     fn refuse_growth(&mut self) {
-        for job in std::mem::take(&mut self.appends) {
-            let _ = job.reply.send(Err(StorageError::DiskFull));
-        }
+        let appends = std::mem::take(&mut self.appends);
+        self.refuse_appends(appends, &StorageError::DiskFull);
         for job in extract(&mut self.admin, |job| matches!(job, AdminJob::Create(_))) {
             job.fail(StorageError::DiskFull);
         }
@@ -339,11 +360,10 @@ impl<E: Engine> Runner<E> {
     /// Answers jobs that were tried, found another session's lock in their way, and are past their deadline. Nothing of them was done.
     fn give_up(&mut self, now: Instant) {
         let busy = &self.busy;
-        for job in extract(&mut self.appends, |job| {
+        let given_up = extract(&mut self.appends, |job| {
             busy.contains(&job.append.topic) && job.append.deadline <= now
-        }) {
-            let _ = job.reply.send(Err(StorageError::TimedOut));
-        }
+        });
+        self.refuse_appends(given_up, &StorageError::TimedOut);
         for job in extract(&mut self.admin, |job| job.deadline() <= now) {
             job.fail(StorageError::TimedOut);
         }
@@ -399,7 +419,9 @@ impl<E: Engine> Runner<E> {
     /// Finds the ends of a topic's partitions and serves it.
     fn open_topic(&mut self, record: &TopicRecord) -> EngineResult<()> {
         let ends = topic_log::find_ends(&mut self.engine, record)?;
+        let producers = self.load_producers(record, &ends)?;
         self.serve_topic(record, &ends);
+        self.put_producers(record.number, producers);
         Ok(())
     }
 
@@ -487,9 +509,20 @@ impl<E: Engine> Runner<E> {
                         let _ = reply.send(Ok(Appended {
                             base_offset,
                             log_start_offset,
+                            duplicate_timestamp_ms: None,
                         }));
                     }
                 }
+            }
+            Completion::Duplicate {
+                partition,
+                written,
+                reply,
+            } => {
+                let _ = reply.send(Ok(duplicate(&partition, &written)));
+            }
+            Completion::ProducerIds { first, reply } => {
+                let _ = reply.send(Ok(first));
             }
             Completion::Created { record, reply } => {
                 if !self.logs.contains_key(&record.number) {
@@ -547,6 +580,7 @@ impl AdminJob {
             AdminJob::AddPartitions(job) => job.deadline,
             AdminJob::Delete(job) => job.deadline,
             AdminJob::DeleteRecords(job) => job.deadline,
+            AdminJob::AllocateProducerIds(job) => job.deadline,
         }
     }
 
@@ -557,6 +591,7 @@ impl AdminJob {
             AdminJob::AddPartitions(job) => drop(job.reply.send(Err(error))),
             AdminJob::Delete(job) => drop(job.reply.send(Err(error))),
             AdminJob::DeleteRecords(job) => drop(job.reply.send(Err(error))),
+            AdminJob::AllocateProducerIds(job) => drop(job.reply.send(Err(error))),
         }
     }
 }
@@ -584,6 +619,15 @@ impl Read {
             ReadKind::ByTime(job) => drop(job.reply.send(Err(error))),
             ReadKind::Sizes(job) => drop(job.reply.send(Err(error))),
         }
+    }
+}
+
+/// The answer to a batch that is in the log already.
+fn duplicate(partition: &Partition, written: &WrittenBatch) -> Appended {
+    Appended {
+        base_offset: written.base_offset,
+        log_start_offset: partition.bounds().log_start_offset,
+        duplicate_timestamp_ms: Some(written.max_timestamp_ms),
     }
 }
 

@@ -2,6 +2,7 @@
 //! threads: each test says when a turn is taken.
 
 mod groups;
+mod producers;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -19,12 +20,14 @@ use crate::catalog::alter::{ConfigChange, Operation};
 use crate::catalog::configs::TopicConfigs;
 use crate::limits::TIME_INDEX_INTERVAL_BYTES;
 use crate::log::partition::{next_offset_of, Lookup};
+use crate::producers::state::ProducerBatch;
 use crate::settings::Settings;
 use crate::storage::disk::FreeSpace;
 use crate::storage::engine::{Engine, EngineError, NewTopic, SegmentId, TopicNumber};
 use crate::storage::jobs::{Append, TimeTarget};
 use crate::storage::model::{Call, ModelDatabase, ModelEngine};
 use crate::storage::{Appended, StorageError};
+use crate::wire::batch::BatchHeader;
 
 const MIB: u64 = 1024 * 1024;
 
@@ -36,6 +39,7 @@ fn batch(records: i32, size: usize, max_timestamp_ms: i64) -> Bytes {
     bytes[16] = 2;
     bytes[23..27].copy_from_slice(&(records - 1).to_be_bytes());
     bytes[35..43].copy_from_slice(&max_timestamp_ms.to_be_bytes());
+    bytes[43..57].fill(0xff);
     bytes[57..61].copy_from_slice(&records.to_be_bytes());
     bytes.freeze()
 }
@@ -108,6 +112,7 @@ impl Bench {
             partition,
             last_offset_delta: next_offset_of(&bytes).unwrap() as i32 - 1,
             max_timestamp_ms: i64::from_be_bytes(bytes[35..43].try_into().unwrap()),
+            producer: ProducerBatch::of(&BatchHeader::parse(&bytes).unwrap()),
             bytes,
             early_reply: false,
             deadline: self.later(),
@@ -203,6 +208,7 @@ fn an_early_reply_comes_at_commit_and_the_high_watermark_waits() {
         bytes: batch(1, 100, 0),
         last_offset_delta: 0,
         max_timestamp_ms: 0,
+        producer: None,
         early_reply: true,
         deadline: bench.later(),
         charge: None,

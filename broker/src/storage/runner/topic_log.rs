@@ -6,7 +6,11 @@ use crate::catalog::configs::TopicConfigs;
 use crate::catalog::Topic;
 use crate::limits::TIME_INDEX_INTERVAL_BYTES;
 use crate::log::partition::{next_offset_of, Partition};
-use crate::storage::engine::{Engine, EngineError, EngineResult, SegmentId, SegmentRecord, TimeIndexEntry, TopicRecord};
+use crate::producers::snapshot;
+use crate::producers::state::Producers;
+use crate::storage::engine::{
+    Engine, EngineError, EngineResult, ProducerSnapshot, SegmentId, SegmentRecord, TimeIndexEntry, TopicNumber, TopicRecord,
+};
 
 /// The stretch of a partition's log that will become the next entry of the time index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +57,10 @@ pub(super) struct PartitionLog {
     /// Whether the start of the current leader epoch is stored.
     pub(super) epoch_stored: bool,
     pub(super) stretch: Stretch,
+    /// As of `next_offset`.
+    pub(super) producers: Producers,
+    /// Bytes of log after the last snapshot of the producers.
+    pub(super) unsnapshotted_bytes: u64,
 }
 
 /// See the module's head.
@@ -75,6 +83,8 @@ impl TopicLog {
                 next_offset: *end,
                 epoch_stored: stored.epochs.last().is_some_and(|(epoch, _)| *epoch == leader_epoch),
                 stretch: Stretch::at(*end),
+                producers: Producers::default(),
+                unsnapshotted_bytes: 0,
             })
             .collect();
         TopicLog {
@@ -129,6 +139,8 @@ impl TopicLog {
                 next_offset: 0,
                 epoch_stored: false,
                 stretch: Stretch::at(0),
+                producers: Producers::default(),
+                unsnapshotted_bytes: 0,
             });
         }
         partitions
@@ -209,18 +221,42 @@ impl TopicLog {
 
     /// The segments that can hold `offset` and what follows it, in order, with the partition's base offset in each.
     pub(super) fn segments_from(&self, partition: i32, offset: i64) -> Vec<(SegmentId, i64)> {
-        let mut found: Vec<(SegmentId, i64)> = Vec::new();
-        for segment in &self.segments {
-            let Some(base) = base_offset_of(segment, partition) else {
-                continue;
-            };
-            if base <= offset {
-                found.clear();
-            }
-            found.push((self.id_of(segment), base));
-        }
-        found
+        segments_from(self.topic.number, &self.segments, partition, offset)
     }
+
+    /// Snapshots of the producers of all partitions that were written since their last one.
+    pub(super) fn producer_snapshots(&self) -> Vec<ProducerSnapshot> {
+        let partitions = self.partitions.iter().enumerate();
+        let written = partitions.filter(|(_, partition)| partition.unsnapshotted_bytes > 0);
+        written
+            .map(|(index, partition)| ProducerSnapshot {
+                partition: index as i32,
+                offset: partition.next_offset,
+                state: snapshot::encode(&partition.producers),
+            })
+            .collect()
+    }
+}
+
+/// See [`TopicLog::segments_from`].
+pub(super) fn segments_from(
+    topic: TopicNumber,
+    segments: &[SegmentRecord],
+    partition: i32,
+    offset: i64,
+) -> Vec<(SegmentId, i64)> {
+    let mut found: Vec<(SegmentId, i64)> = Vec::new();
+    for segment in segments {
+        let Some(base) = base_offset_of(segment, partition) else {
+            continue;
+        };
+        if base <= offset {
+            found.clear();
+        }
+        let number = segment.number;
+        found.push((SegmentId { topic, number }, base));
+    }
+    found
 }
 
 /// The offset of the partition's first record that may be in the segment; `None` if the segment holds nothing yet.

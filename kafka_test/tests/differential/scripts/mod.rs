@@ -10,6 +10,8 @@ mod describe_cluster;
 mod describe_configs;
 mod fetch;
 mod find_coordinator;
+mod idempotence;
+mod init_producer_id;
 mod list_config_resources;
 mod list_offsets;
 mod metadata;
@@ -27,6 +29,8 @@ const FILES: &[&[Script]] = &[
     create_topics::SCRIPTS,
     delete_topics::SCRIPTS,
     produce::SCRIPTS,
+    init_producer_id::SCRIPTS,
+    idempotence::SCRIPTS,
     fetch::SCRIPTS,
     list_offsets::SCRIPTS,
     offset_for_leader_epoch::SCRIPTS,

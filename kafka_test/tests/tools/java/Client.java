@@ -82,7 +82,6 @@ public final class Client {
 
     private void produce(String topic, String codec) throws Exception {
         Map<String, Object> settings = settings();
-        settings.put("enable.idempotence", "false");
         settings.put("acks", "all");
         settings.put("compression.type", codec);
         settings.put("linger.ms", "20");
