@@ -33,7 +33,7 @@ python() {
     local folder partial
     folder=$(place python "$sources/python/requirements.txt")
     if [ ! -d "$folder" ]; then
-        need python3 "python3-venv"
+        need python3 "python3-pip"
         mkdir -p "$cache"
         partial=$(mktemp -d "$cache/partial.XXXXXX")
         python3 -m pip install -q --disable-pip-version-check --root-user-action=ignore --target "$partial" -r "$sources/python/requirements.txt" >&2 ||
@@ -61,7 +61,7 @@ go_client() {
     local folder partial
     folder=$(place go "$sources"/go/*)
     if [ ! -d "$folder" ]; then
-        need go "golang"
+        command -v go >/dev/null || die "go is missing: Go 1.21 or later from https://go.dev/dl"
         mkdir -p "$cache"
         partial=$(mktemp -d "$cache/partial.XXXXXX")
         (cd "$sources/go" && go build -mod=readonly -o "$partial/client" .) >&2 || die "go could not build the client of franz-go"
