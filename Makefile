@@ -32,7 +32,7 @@ test:
 	@scripts/test.sh
 
 test-kafka:
-	@scripts/setup.sh build java
+	@scripts/setup.sh build java clients
 	@scripts/test-kafka.sh
 
 fuzz:
@@ -52,7 +52,7 @@ bench:
 	@scripts/bench.sh
 
 setup:
-	@scripts/setup.sh build demo lint java
+	@scripts/setup.sh build demo lint java clients
 
 clean: stop
 	cargo clean

@@ -39,7 +39,7 @@ step "unsafe only under src/ffi" unsafe_outside_ffi
 step "shellcheck" shell_scripts
 step "clippy" cargo clippy --quiet --release --workspace --all-targets --features broker/contract -- -D warnings
 # Private items are documented here, so links to them lead somewhere.
-step "clippy of tests that need Java" cargo clippy --quiet --release --workspace --features broker/contract --test tools --test differential -- -D warnings
+step "clippy of tests that need more" cargo clippy --quiet --release --workspace --features broker/contract --test tools --test differential --test groups -- -D warnings
 # A workspace of its own, whose build needs the fuzzer's flags; checking it does not.
 step "clippy of fuzz" cargo clippy --quiet --release --manifest-path fuzz/Cargo.toml --target-dir "${CARGO_TARGET_DIR:-target}/fuzz" -- -D warnings
 step "rustdoc" env RUSTDOCFLAGS="-D warnings -A rustdoc::private-intra-doc-links" cargo doc --quiet --release --workspace --no-deps --document-private-items

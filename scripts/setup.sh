@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Installs what is missing on a Debian 12, and nothing else: looks first, and calls apt only if something is not there.
 #
-#   scripts/setup.sh [build] [demo] [lint] [java]      (default: build)
+#   scripts/setup.sh [build] [demo] [lint] [java] [clients]      (default: build)
 #
 # build: PostgreSQL 15 with its server headers, libclang (bindgen reads the headers with it), a C and C++ compiler and make
 #        (librdkafka), kcat.   demo: the data that `make run` shows.   lint: shellcheck.   java: a JDK and Maven, for Apache Kafka.
-# Rust is not installed: rustup is the user's own.
+# clients: Python's pip, Node and npm, for the clients in other languages.
+# Rust and Go are not installed: rustup is the user's own, and Debian's Go is too old for its clients.
 set -euo pipefail
 
 fail() {
@@ -53,6 +54,13 @@ need_java() {
     need_command java openjdk-17-jre-headless
     need_command javac openjdk-17-jdk-headless
     need_command mvn maven
+}
+
+need_clients() {
+    python3 -m pip --version >/dev/null 2>&1 || packages+=(python3-pip)
+    need_command node nodejs
+    need_command npm npm
+    command -v go >/dev/null || fail "go is missing. Install Go 1.21 or later from https://go.dev/dl and call this again."
 }
 
 check_rust() {
@@ -103,7 +111,8 @@ for part in "${@:-build}"; do
         demo) need_demo ;;
         lint) need_lint ;;
         java) need_java ;;
-        *) fail "unknown part '$part': build, demo, lint or java" ;;
+        clients) need_clients ;;
+        *) fail "unknown part '$part': build, demo, lint, java or clients" ;;
     esac
 done
 check_rust

@@ -10,6 +10,9 @@ use std::time::Duration;
 /// How long a reply may take before the test fails.
 const REPLY_WITHIN: Duration = Duration::from_secs(40);
 
+/// Client id of every request.
+pub const CLIENT_ID: &str = "kafka_test";
+
 /// A connection to a broker, blocking, without any state but the next correlation id.
 pub struct Connection {
     stream: TcpStream,
@@ -72,6 +75,16 @@ impl Connection {
         let frame = encode_frame(version, version, correlation_id, request);
         self.try_send_frame(&frame).ok()?;
         self.try_receive::<R>(Sent { correlation_id, version })
+    }
+
+    /// Like [`Connection::call`] for a version whose request the crate cannot encode: `body` is what follows the header.
+    pub fn call_body<R: Request>(&mut self, version: i16, body: &[u8]) -> R::Response {
+        let correlation_id = self.next_correlation_id;
+        self.next_correlation_id += 1;
+        let mut frame = encode_header::<R>(version, correlation_id).to_vec();
+        frame.extend(body);
+        self.send_frame(&frame);
+        self.receive::<R>(Sent { correlation_id, version })
     }
 
     /// Sends a request without waiting.
@@ -191,16 +204,21 @@ fn is_timeout(error: &std::io::Error) -> bool {
 
 /// The bytes of a request frame without the length in front.
 pub fn encode_frame<R: Request>(version: i16, shape: i16, correlation_id: i32, request: &R) -> Vec<u8> {
+    let mut frame = encode_header::<R>(version, correlation_id);
+    request
+        .encode(&mut frame, shape)
+        .unwrap_or_else(|e| panic!("API {} cannot be encoded at version {shape}: {e}", R::KEY));
+    frame.to_vec()
+}
+
+fn encode_header<R: Request>(version: i16, correlation_id: i32) -> BytesMut {
     let mut frame = BytesMut::new();
     RequestHeader::default()
         .with_request_api_key(R::KEY)
         .with_request_api_version(version)
         .with_correlation_id(correlation_id)
-        .with_client_id(Some(StrBytes::from_static_str("kafka_test")))
+        .with_client_id(Some(StrBytes::from_static_str(CLIENT_ID)))
         .encode(&mut frame, R::header_version(version))
         .unwrap();
-    request
-        .encode(&mut frame, shape)
-        .unwrap_or_else(|e| panic!("API {} cannot be encoded at version {shape}: {e}", R::KEY));
-    frame.to_vec()
+    frame
 }

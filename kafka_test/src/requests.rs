@@ -2,6 +2,7 @@
 
 use crate::batch::{Batch, Stored};
 use crate::connection::{Connection, Sent};
+use crate::patience::eventually;
 use crate::topic::Topic;
 use bytes::Bytes;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
@@ -9,7 +10,10 @@ use kafka_protocol::messages::fetch_response::PartitionData;
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::produce_response::PartitionProduceResponse;
-use kafka_protocol::messages::{FetchRequest, FetchResponse, ListOffsetsRequest, ProduceRequest, ProduceResponse};
+use kafka_protocol::messages::{
+    FetchRequest, FetchResponse, InitProducerIdRequest, InitProducerIdResponse, ListOffsetsRequest, ProduceRequest,
+    ProduceResponse,
+};
 
 /// The newest version of Produce that Kafka 4.3 speaks.
 pub const PRODUCE: i16 = 13;
@@ -209,4 +213,14 @@ pub fn latest(connection: &mut Connection, topic: &Topic, partition: i32) -> i64
 /// Sends a Produce without waiting for its reply.
 pub fn send_produce(connection: &mut Connection, version: i16, topic: &Topic, acks: i16, batch: &Batch) -> Sent {
     connection.send(version, &produce_request(version, topic, 0, acks, &batch.encode()))
+}
+
+/// Sends an InitProducerId until the server is ready for it (Apache Kafka fetches a block of ids when it is first asked), and gives the
+/// reply.
+pub fn init_producer_id(connection: &mut Connection, version: i16, request: &InitProducerIdRequest) -> InitProducerIdResponse {
+    const COORDINATOR_LOAD_IN_PROGRESS: i16 = 14;
+    eventually("a producer id", || {
+        let reply = connection.call(version, request);
+        (reply.error_code != COORDINATOR_LOAD_IN_PROGRESS).then_some(reply)
+    })
 }

@@ -77,6 +77,8 @@ pub struct Side {
     connection: Connection,
     /// `$name` in a request, and what it is at this server.
     symbols: HashMap<String, Value>,
+    /// Ids that the server made for members and producers in this script, in the order in which they were met.
+    made: Vec<(&'static str, Value)>,
     leader_epoch: i64,
     port: i64,
     cluster_id: String,
@@ -105,6 +107,7 @@ impl Side {
             server,
             connection,
             symbols,
+            made: Vec::new(),
             leader_epoch,
             port,
             cluster_id,
@@ -150,8 +153,46 @@ impl Side {
             Value::Number(n) if name == "Port" && n.as_i64() == Some(self.port) => "$port".into(),
             Value::Number(n) if name.ends_with("LeaderEpoch") && n.as_i64() == Some(self.leader_epoch) => "$epoch".into(),
             Value::String(text) if name == "ClusterId" && text == self.cluster_id => "$cluster".into(),
-            other => other,
+            other => match name {
+                "MemberId" | "Leader" => self.symbol_of("member", &other),
+                "ProducerId" => self.symbol_of("producer", &other),
+                _ => None,
+            }
+            .unwrap_or(other),
         }
+    }
+
+    /// Notes the ids that the server made, so that they are recognized from here on: members' in any reply, producers' where they are given.
+    fn meet(&mut self, key: i16, name: &str, value: &Value) {
+        match value {
+            Value::Object(fields) => fields.iter().for_each(|(name, value)| self.meet(key, name, value)),
+            Value::Array(elements) => elements.iter().for_each(|element| self.meet(key, name, element)),
+            Value::String(text) if name == "MemberId" && text.len() >= SHORTEST_MADE_ID => self.note("member", value),
+            Value::Number(n) if name == "ProducerId" && key == INIT_PRODUCER_ID && n.as_i64() >= Some(0) => {
+                self.note("producer", value);
+            }
+            _ => {}
+        }
+    }
+
+    fn note(&mut self, kind: &'static str, value: &Value) {
+        if self.made.iter().any(|(_, known)| known == value) {
+            return;
+        }
+        let number = self.made.iter().filter(|(known, _)| *known == kind).count() + 1;
+        self.made.push((kind, value.clone()));
+        self.define(&format!("{kind}{number}"), value.clone());
+    }
+
+    /// The symbol of an id that the server made.
+    fn symbol_of(&self, kind: &str, value: &Value) -> Option<Value> {
+        let number = self
+            .made
+            .iter()
+            .filter(|(known, _)| *known == kind)
+            .position(|(_, known)| known == value)?
+            + 1;
+        Some(format!("${kind}{number}").into())
     }
 
     fn send(&mut self, frame: &Frame, body: &[u8]) {
@@ -188,7 +229,10 @@ impl Side {
         match bytes.strip_prefix(header.as_slice()) {
             None => Outcome::Unreadable("not the header of the reply".to_owned()),
             Some(body) => match codec::decode(message, version, body) {
-                Ok(value) => Outcome::Reply(self.recognize("", value)),
+                Ok(value) => {
+                    self.meet(frame.key, "", &value);
+                    Outcome::Reply(self.recognize("", value))
+                }
                 Err(why) => Outcome::Unreadable(why),
             },
         }
@@ -198,6 +242,9 @@ impl Side {
 /// How long a server may take for its reply.
 const REPLY_WITHIN: Duration = Duration::from_secs(15);
 const API_VERSIONS: i16 = 18;
+const INIT_PRODUCER_ID: i16 = 22;
+/// Characters of the shortest id that a server makes for a member; those in scripts are shorter.
+const SHORTEST_MADE_ID: usize = 22;
 const CORRELATION_ID: i32 = 77;
 const CLIENT_ID: &str = "differential";
 
@@ -238,6 +285,7 @@ impl Pair {
     pub fn reconnect(&mut self) {
         for side in self.each() {
             side.connection = side.server.connect();
+            side.made.clear();
         }
     }
 

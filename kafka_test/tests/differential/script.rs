@@ -4,13 +4,17 @@ use crate::allowed::{Exception, ALLOWED, UNORDERED};
 use crate::codec::{bytes, uuid};
 use crate::compare::{Comparison, Difference};
 use crate::pair::{Both, Frame, Outcome, Pair};
-use kafka_protocol::messages::{CreateTopicsRequest, FindCoordinatorRequest};
+use kafka_protocol::messages::{CreateTopicsRequest, FindCoordinatorRequest, InitProducerIdRequest};
 use kafka_protocol::protocol::StrBytes;
 use kafka_test::batch::Batch;
+use kafka_test::groups::describe;
 use kafka_test::patience::{eventually, try_within, PATIENCE};
+use kafka_test::requests::init_producer_id;
 use kafka_test::topic::{creatable, unique_name};
 use serde_json::{json, Value};
 use std::collections::BTreeSet;
+
+const COORDINATOR_LOAD_IN_PROGRESS: i16 = 14;
 
 /// A sequence of requests that both servers get, at each version of one API.
 pub struct Script {
@@ -146,6 +150,20 @@ impl<'a> Session<'a> {
             eventually("a coordinator", || {
                 (connection.call(0, &request).error_code == 0).then_some(())
             });
+            eventually("the coordinator has loaded", || {
+                (describe(&mut connection, "g").error_code != COORDINATOR_LOAD_IN_PROGRESS).then_some(())
+            });
+        }
+    }
+
+    /// Waits until both servers give out ids of producers.
+    pub fn ready_for_producers(&mut self) {
+        for side in self.pair.each() {
+            init_producer_id(
+                &mut side.server.connect(),
+                4,
+                &InitProducerIdRequest::default().with_transactional_id(None),
+            );
         }
     }
 

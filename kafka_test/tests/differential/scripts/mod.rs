@@ -3,6 +3,7 @@
 mod admin;
 mod alter_configs;
 mod api_versions;
+mod consumer_groups;
 mod create_topics;
 mod delete_records;
 mod delete_topics;
@@ -10,13 +11,16 @@ mod describe_cluster;
 mod describe_configs;
 mod fetch;
 mod find_coordinator;
+mod groups;
 mod idempotence;
 mod init_producer_id;
 mod list_config_resources;
 mod list_offsets;
 mod metadata;
 mod offset_for_leader_epoch;
+mod offsets;
 mod produce;
+mod producers;
 mod versions;
 
 use crate::script::Script;
@@ -41,6 +45,10 @@ const FILES: &[&[Script]] = &[
     list_config_resources::SCRIPTS,
     describe_cluster::SCRIPTS,
     find_coordinator::SCRIPTS,
+    groups::SCRIPTS,
+    offsets::SCRIPTS,
+    producers::SCRIPTS,
+    consumer_groups::SCRIPTS,
 ];
 
 /// All scripts.
