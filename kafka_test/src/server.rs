@@ -162,6 +162,7 @@ impl Server {
         command.args(options);
         command.args(["--pg-port", &sql_port.to_string(), "--kafka-port", &port.to_string()]);
         command.args(["--set", &format!("pg_kafka.default_partitions={DEFAULT_PARTITIONS}")]);
+        command.args(["--set", "pg_kafka.group_initial_rebalance_delay=0"]);
         if let Some(disk) = disk {
             disk.mount(&server);
             if disk.holds != Holds::DataAndWal {
