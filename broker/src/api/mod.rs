@@ -34,6 +34,8 @@ pub mod find_coordinator;
 #[cfg(test)]
 pub(crate) mod fixture;
 mod group_requests;
+#[cfg(test)]
+mod group_tests;
 pub mod heartbeat;
 pub mod incremental_alter_configs;
 pub mod init_producer_id;
