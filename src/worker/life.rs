@@ -214,13 +214,18 @@ impl<F: Fn() -> E, E: Engine> Broker<F, E> {
     fn start(&mut self) {
         let waker = self.waker.clone();
         match Runner::open((self.new_engine)(), Arc::new(move || waker.wake()), &self.settings.broker) {
+            // A session that has just committed still holds its locks for a moment; who holds one for longer keeps its topic back only.
+            Ok(runner) if runner.has_unopened_topics() && self.is_busy_start() => {
+                drop(runner);
+                self.changes.look_at(Instant::now() + RETRY_BUSY);
+            }
             Ok(mut runner) => {
                 runner.disk_measured(&disk::measure(), Instant::now());
                 self.busy_since = None;
                 self.runner = Some(runner);
                 self.serve_when_durable();
             }
-            Err(EngineError::Busy(_)) if self.busy_since.get_or_insert_with(Instant::now).elapsed() < RETRY => {
+            Err(EngineError::Busy(_)) if self.is_busy_start() => {
                 self.changes.look_at(Instant::now() + RETRY_BUSY);
             }
             Err(error) => {
@@ -228,6 +233,11 @@ impl<F: Fn() -> E, E: Engine> Broker<F, E> {
                 self.changes.look_at(Instant::now() + RETRY);
             }
         }
+    }
+
+    /// Whether a start that met locks is tried again soon, and without a word.
+    fn is_busy_start(&mut self) -> bool {
+        self.busy_since.get_or_insert_with(Instant::now).elapsed() < RETRY
     }
 
     fn serve_when_durable(&mut self) {

@@ -44,6 +44,8 @@ use topic_log::TopicLog;
 
 /// How long a job that was set aside rests before it is tried again.
 const SET_ASIDE_PAUSE: Duration = Duration::from_millis(20);
+/// How long a topic whose log could not be read rests before it is tried again.
+const REOPEN_PAUSE: Duration = Duration::from_millis(200);
 /// How often the position of the standbys is looked at while a commit waits for it: at first, and when they were silent for long.
 const DURABILITY_PAUSE: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(50));
 
@@ -168,6 +170,9 @@ pub struct Runner<E: Engine> {
     /// The time of this turn.
     now: Instant,
     reload: bool,
+    /// Topics whose logs could not be read when the catalog was loaded, and when that is tried again.
+    unopened: BTreeSet<TopicNumber>,
+    reopen_at: Instant,
     /// How often the catalog was loaded.
     loads: u64,
     filling: BTreeSet<TopicNumber>,
@@ -209,14 +214,13 @@ impl<E: Engine> Runner<E> {
             min_free_disk: settings.min_free_disk,
             now: Instant::now(),
             reload: false,
+            unopened: BTreeSet::new(),
+            reopen_at: Instant::now(),
             loads: 0,
             filling: BTreeSet::new(),
             producers: ProducerUpkeep::new(settings),
         };
         runner.load_catalog()?;
-        if runner.reload {
-            return Err(EngineError::Busy("a segment".to_owned()));
-        }
         Ok(runner)
     }
 
@@ -233,6 +237,11 @@ impl<E: Engine> Runner<E> {
     /// records that the promotion of a standby would replace.
     pub fn may_serve(&mut self) -> bool {
         self.engine.durable_position() >= self.opened
+    }
+
+    /// Whether there are topics that are not served, because their logs cannot be read now. They are tried again and again.
+    pub fn has_unopened_topics(&self) -> bool {
+        !self.unopened.is_empty()
     }
 
     /// The face for the other threads.
@@ -284,7 +293,8 @@ impl<E: Engine> Runner<E> {
         if self.disk.is_full() {
             self.refuse_growth();
         }
-        if self.reload && !self.topics_in_flight() {
+        let reopen = self.has_unopened_topics() && now >= self.reopen_at;
+        if (self.reload || reopen) && !self.topics_in_flight() {
             self.reload = false;
             if let Err(error) = self.load_catalog() {
                 tracing::debug!(%error, "topics not loaded, trying again");
@@ -307,6 +317,8 @@ impl<E: Engine> Runner<E> {
             Next::Sleep(self.durability_pause(now))
         } else if self.reload || self.has_set_aside() {
             Next::Sleep(SET_ASIDE_PAUSE)
+        } else if self.has_unopened_topics() {
+            Next::Sleep(REOPEN_PAUSE)
         } else {
             Next::Idle
         }
@@ -373,7 +385,7 @@ impl<E: Engine> Runner<E> {
         self.give_up_groups(now);
     }
 
-    /// Brings the catalog to what is committed. Topics whose segments are locked are left for later, with `reload` set again.
+    /// Brings the catalog to what is committed. A topic whose segment is locked, missing or damaged is left out and tried again later.
     fn load_catalog(&mut self) -> EngineResult<()> {
         let result = self.load_catalog_in_transaction();
         match &result {
@@ -395,18 +407,28 @@ impl<E: Engine> Runner<E> {
         for number in gone {
             self.forget_topic(number);
         }
+        let before = std::mem::take(&mut self.unopened);
         for record in records {
             if let Some(log) = self.logs.get_mut(&record.number) {
                 log.refresh(&record, self.catalog.leader_epoch());
                 self.catalog.update(|topics| topics.insert(log.topic.clone()));
-            } else {
-                match self.open_topic(&record) {
-                    Ok(()) => {}
-                    Err(EngineError::Busy(_)) => self.reload = true,
-                    Err(error) => return Err(error),
+                continue;
+            }
+            match self.open_topic(&record) {
+                Ok(()) if before.contains(&record.number) => tracing::info!(topic = record.name, "the topic is served now"),
+                Ok(()) => {}
+                Err(error) => {
+                    if !before.contains(&record.number) {
+                        tracing::warn!(topic = record.name, %error, "the topic is not served until its log can be read");
+                    }
+                    self.unopened.insert(record.number);
+                    self.engine.rollback();
+                    self.engine.begin()?;
+                    self.engine.lock_bookkeeping()?;
                 }
             }
         }
+        self.reopen_at = self.now + REOPEN_PAUSE;
         self.filling = self
             .logs
             .iter()

@@ -426,6 +426,45 @@ fn a_restart_waits_for_what_it_found() {
     assert_eq!(bench.end("a", 0), 1);
 }
 
+/// Topics whose logs cannot be read at a start keep no other from being served, and are served when they can.
+#[test]
+fn a_topic_that_cannot_be_read_is_left_out_at_a_start() {
+    let database = ModelDatabase::default();
+    let mut bench = Bench::open(&database);
+    let topics: Vec<_> = ["a", "b", "c"].map(|name| bench.create(name, 1, MIB)).into();
+    for topic in &topics {
+        bench.append(*topic, 0, batch(2, 100, 0)).unwrap();
+    }
+    drop(bench);
+    let held = SegmentId {
+        topic: topics[0],
+        number: 1,
+    };
+    database.hold_segment(held);
+    // The second look at an end is that of "b".
+    database.fail(Call::LastHeader, 1, failure());
+    let mut bench = Bench::open(&database);
+    let served = |bench: &Bench| {
+        let topics = bench.runner.catalog().topics();
+        topics.iter().map(|topic| topic.name.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(served(&bench), ["c"]);
+    assert_eq!(bench.append(topics[2], 0, batch(1, 100, 0)), Ok(2));
+    assert_eq!(
+        bench.append(topics[0], 0, batch(1, 100, 0)),
+        Err(StorageError::UnknownPartition)
+    );
+    bench.now += Duration::from_secs(1);
+    bench.turn();
+    assert_eq!(served(&bench), ["b", "c"]);
+    assert_eq!(bench.append(topics[1], 0, batch(1, 100, 0)), Ok(2));
+    database.release_segment(held);
+    bench.now += Duration::from_secs(1);
+    bench.turn();
+    assert!(!bench.runner.has_unopened_topics());
+    assert_eq!(bench.append(topics[0], 0, batch(1, 100, 0)), Ok(2));
+}
+
 #[test]
 fn a_restart_finds_the_ends_and_a_new_epoch() {
     let database = ModelDatabase::default();
