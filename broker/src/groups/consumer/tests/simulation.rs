@@ -228,7 +228,7 @@ impl World {
         self.undurable.extend(std::iter::from_fn(|| self.script.group.poll_persist()));
         while let Some((waiter, reply)) = self.script.group.poll_reply() {
             assert!(self.unanswered.remove(&waiter), "answered twice");
-            self.replies.insert(waiter, reply);
+            self.replies.insert(waiter, heartbeat_reply(reply));
         }
     }
 
