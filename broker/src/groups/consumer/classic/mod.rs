@@ -8,10 +8,10 @@
 
 mod join;
 mod migrate;
-mod protocol;
+pub(super) mod protocol;
 mod session;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use bytes::Bytes;
 use kafka_protocol::ResponseError;

@@ -7,7 +7,7 @@ use super::super::request::Partitions;
 use super::super::topics::TopicsImage;
 
 /// Topic names with partitions.
-pub(super) type NamedPartitions = Vec<(String, Vec<i32>)>;
+pub(in super::super) type NamedPartitions = Vec<(String, Vec<i32>)>;
 
 /// What a member subscribes to.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -44,7 +44,7 @@ impl Subscription {
 
 /// The partitions of an assignment, and whether an assignor of the client's own has put data of its own beside them. `None` if the bytes
 /// are no assignment; no bytes at all are an empty one.
-pub(super) fn read_assignment(bytes: &[u8]) -> Option<(NamedPartitions, bool)> {
+pub(in super::super) fn read_assignment(bytes: &[u8]) -> Option<(NamedPartitions, bool)> {
     if bytes.is_empty() {
         return Some((Vec::new(), false));
     }
@@ -74,7 +74,7 @@ pub(super) fn write_assignment(partitions: &Partitions, subscription: &[u8], top
 }
 
 /// Partitions of topics that exist, by id.
-pub(super) fn by_id(named: &NamedPartitions, topics: &dyn TopicsImage) -> Partitions {
+pub(in super::super) fn by_id(named: &NamedPartitions, topics: &dyn TopicsImage) -> Partitions {
     let mut partitions = Partitions::new();
     for (name, list) in named {
         if let Some(facts) = topics.by_name(name).filter(|_| !list.is_empty()) {

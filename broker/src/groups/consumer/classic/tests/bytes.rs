@@ -16,7 +16,7 @@ fn name(name: &str) -> TopicName {
 fn encoded(version: i16) -> Bytes {
     let owned = TopicPartition::default().with_topic(name("a")).with_partitions(vec![1, 2]);
     let mut message = ConsumerProtocolSubscription::default()
-        .with_topics(["a", "bc"].map(|name| StrBytes::from_static_str(name)).to_vec())
+        .with_topics(["a", "bc"].map(StrBytes::from_static_str).to_vec())
         .with_user_data(Some(Bytes::from_static(b"data")));
     if version >= 1 {
         message = message.with_owned_partitions(vec![owned]);

@@ -14,7 +14,7 @@ use crate::groups::consumer::tests::{beat, heartbeat_reply, join, Script};
 use crate::groups::consumer::*;
 
 /// A subscription of version 1.
-fn subscription(names: &[&str], owned: &[(&str, &[i32])]) -> Bytes {
+pub(in crate::groups::consumer) fn subscription(names: &[&str], owned: &[(&str, &[i32])]) -> Bytes {
     let mut bytes = BytesMut::new();
     bytes.put_i16(1);
     let text = |bytes: &mut BytesMut, text: &str| {
@@ -41,7 +41,7 @@ fn protocol(name: &str, metadata: Bytes) -> ClassicProtocol {
 }
 
 /// A JoinGroup for topic `a`, with a session timeout of 20 s and a rebalance timeout of 10 s.
-fn classic_join(member_id: &str, owned: &[i32]) -> ClassicJoin {
+pub(in crate::groups::consumer) fn classic_join(member_id: &str, owned: &[i32]) -> ClassicJoin {
     let owned: &[(&str, &[i32])] = if owned.is_empty() { &[] } else { &[("a", owned)] };
     ClassicJoin {
         member_id: member_id.to_owned(),
