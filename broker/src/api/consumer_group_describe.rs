@@ -32,6 +32,7 @@ pub async fn handle(
     let mut groups = Vec::with_capacity(body.group_ids.len());
     for group_id in body.group_ids {
         let described = match left {
+            _ if group_id.is_empty() => Err(ResponseError::InvalidGroupId),
             0 => Err(ResponseError::InvalidRequest),
             _ => context.groups.describe_consumer(&group_id).await,
         };

@@ -23,6 +23,10 @@ use crate::settings::Settings;
 use crate::storage::engine::EngineError;
 use crate::storage::model::{Call, ModelDatabase};
 
+/// A subscription to the topic "t", and an assignment of its partitions 0 to 2, as consumers write them.
+const SUBSCRIPTION: &[u8] = b"\0\0\0\0\0\x01\0\x01t\xff\xff\xff\xff";
+const ASSIGNMENT: &[u8] = b"\0\0\0\0\0\x01\0\x01t\0\0\0\x03\0\0\0\0\0\0\0\x01\0\0\0\x02\xff\xff\xff\xff";
+
 struct Bench {
     broker: Arc<TestBroker>,
 }
@@ -67,7 +71,7 @@ impl Bench {
             .with_protocol_type(text("consumer"))
             .with_protocols(vec![JoinGroupRequestProtocol::default()
                 .with_name(text("range"))
-                .with_metadata(Bytes::from_static(b"metadata"))]);
+                .with_metadata(Bytes::from_static(SUBSCRIPTION))]);
         let response = join_group::handle(&self.broker.context, &self.broker.request(9), body).await;
         assert_encodes(ApiKey::JoinGroup, 9, &response);
         response
@@ -76,7 +80,7 @@ impl Bench {
     async fn sync(&self, member_id: &str, generation_id: i32) -> SyncGroupResponse {
         let assignment = SyncGroupRequestAssignment::default()
             .with_member_id(text(member_id))
-            .with_assignment(Bytes::from_static(b"assignment"));
+            .with_assignment(Bytes::from_static(ASSIGNMENT));
         let body = SyncGroupRequest::default()
             .with_group_id(group())
             .with_generation_id(generation_id)
@@ -96,7 +100,7 @@ impl Bench {
         let joined = self.join(&asked.member_id).await;
         assert_eq!((joined.error_code, &joined.leader), (0, &joined.member_id));
         let synced = self.sync(&joined.member_id, joined.generation_id).await;
-        assert_eq!((synced.error_code, &synced.assignment[..]), (0, &b"assignment"[..]));
+        assert_eq!((synced.error_code, &synced.assignment[..]), (0, ASSIGNMENT));
         (joined.member_id.to_string(), joined.generation_id)
     }
 
@@ -299,7 +303,6 @@ async fn a_consumer_group_lives_through_restarts_and_failed_writes() {
     assert_eq!(bench.commit(10, "member", epoch + 1, "t", 0, 6).await, 113);
     assert_eq!(bench.described().await.members.len(), 1);
     assert_eq!(bench.state().await, "Dead");
-    assert_eq!(bench.join("").await.error_code, 23);
     drop(bench);
 
     let bench = Bench::start(&database).await;
@@ -328,28 +331,56 @@ async fn an_empty_group_changes_its_protocol() {
     let bench = Bench::start(&ModelDatabase::default()).await;
     bench.broker.create_topic("t", 1, &[]).await;
     let (member_id, _) = bench.stable().await;
-    assert_eq!(bench.beat("member", 0).await.0, 69);
     assert_eq!(bench.leave(&member_id).await, 0);
-    let deadline = Instant::now() + Duration::from_secs(10);
-    let epoch = loop {
-        // While the empty group is being stored it cannot be told.
-        match bench.beat("member", 0).await {
-            (15, ..) => {
-                assert!(Instant::now() < deadline, "the group stays classic");
-                tokio::task::yield_now().await;
-            }
-            (code, epoch, _) => {
-                assert_eq!(code, 0);
-                break epoch;
-            }
-        }
-    };
+    let (code, epoch, _) = bench.beat("member", 0).await;
+    assert_eq!(code, 0);
     assert_eq!(bench.listed().await, [("consumer".to_owned(), "Stable".to_owned())]);
     assert_eq!(bench.heartbeat(&member_id, 1).await, 25);
     assert_eq!(bench.beat("member", -1).await.1, -1);
     assert!(epoch > 0);
     bench.stable().await;
     assert_eq!(bench.listed().await, [("classic".to_owned(), "Stable".to_owned())]);
+}
+
+/// A member of the new protocol joins a classic group, which takes its members along, and goes again; each state is stored.
+#[tokio::test]
+async fn a_group_changes_its_protocol_with_its_members() {
+    let database = ModelDatabase::default();
+    let mut bench = Bench::start(&database).await;
+    bench.broker.create_topic("t", 3, &[]).await;
+    let (classic, generation_id) = bench.stable().await;
+    let (code, epoch, assigned) = bench.beat("new", 0).await;
+    assert_eq!((code, assigned), (0, Some(0)), "the classic member has all partitions still");
+    assert_eq!(bench.listed().await, [("consumer".to_owned(), "Reconciling".to_owned())]);
+    assert_eq!(bench.described().await.members.len(), 2);
+    for _ in 0..2 {
+        assert_eq!(bench.heartbeat(&classic, generation_id).await, 27);
+        drop(bench);
+        bench = Bench::start(&database).await;
+    }
+    let joined = bench.join(&classic).await;
+    assert_eq!((joined.error_code, &joined.leader[..]), (0, ""));
+    let synced = bench.sync(&classic, joined.generation_id).await;
+    assert_eq!(synced.error_code, 0);
+    assert!(synced.assignment.len() < ASSIGNMENT.len(), "it has to give something up");
+    let joined = bench.join(&classic).await;
+    assert_eq!((joined.error_code, joined.generation_id), (0, epoch));
+    assert_eq!(bench.sync(&classic, epoch).await.error_code, 0);
+    let (code, _, assigned) = bench.beat("new", epoch).await;
+    assert_eq!(code, 0);
+    assert!(assigned > Some(0));
+
+    assert_eq!(bench.beat("new", -1).await.0, 0);
+    for _ in 0..2 {
+        assert_eq!(bench.listed().await.first().map(|(kind, _)| &kind[..]), Some("classic"));
+        drop(bench);
+        bench = Bench::start(&database).await;
+    }
+    let joined = bench.join(&classic).await;
+    assert_eq!((joined.error_code, &joined.leader), (0, &joined.member_id));
+    let synced = bench.sync(&classic, joined.generation_id).await;
+    assert_eq!((synced.error_code, &synced.assignment[..]), (0, ASSIGNMENT));
+    assert_eq!(bench.state().await, "Stable");
 }
 
 /// A commit is answered when it is durable, and a client that waits too long is told to try again.

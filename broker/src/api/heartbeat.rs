@@ -15,7 +15,10 @@ use super::{Context, RequestInfo};
 /// Answers the request.
 pub async fn handle(context: &Context, _request: &RequestInfo, body: HeartbeatRequest) -> HeartbeatResponse {
     let member = member_ref(&body.member_id, body.group_instance_id.as_ref(), body.generation_id);
-    let outcome = check_names(&body.group_id, true, []).and_then(|()| context.groups.heartbeat(&body.group_id, &member));
+    let outcome = match check_names(&body.group_id, true, []) {
+        Ok(()) => context.groups.heartbeat(&body.group_id, &member).await,
+        Err(error) => Err(error),
+    };
     let outcome = match outcome {
         // While groups are read nobody can be told anything (Kafka `GroupCoordinatorService.heartbeat`).
         Err(ResponseError::CoordinatorLoadInProgress) => Ok(()),

@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use super::group_requests::{check_names, client_host, text};
 use super::{Context, RequestInfo};
-use crate::groups::classic::{JoinReply, JoinRequest, Protocol, Reply};
+use crate::groups::classic::{JoinReply, JoinRequest, Protocol};
 use crate::limits;
 
 const KNOWN_MEMBER_ID: i16 = 4;
@@ -43,8 +43,7 @@ pub async fn handle(context: &Context, request: &RequestInfo, body: JoinGroupReq
     }
     let group_id = body.group_id.to_string();
     match context.groups.join(&group_id, join_request(request, body)).await {
-        Ok(Reply::Join(reply)) => respond(request.version, reply),
-        Ok(Reply::Sync(_)) => refuse(request.version, member_id, ResponseError::UnknownServerError),
+        Ok(reply) => respond(request.version, reply),
         Err(error) => refuse(request.version, member_id, error),
     }
 }

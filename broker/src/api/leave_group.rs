@@ -23,7 +23,7 @@ pub async fn handle(context: &Context, request: &RequestInfo, body: LeaveGroupRe
         return LeaveGroupResponse::default().with_error_code(error.code());
     }
     let members = leaving(request.version, &body);
-    match context.groups.leave(&body.group_id, members.clone()) {
+    match context.groups.leave(&body.group_id, members.clone()).await {
         Ok(outcomes) => respond(request.version, outcomes),
         // There is no such group, so each of them is unknown.
         Err(error @ ResponseError::UnknownMemberId) => {

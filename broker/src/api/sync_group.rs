@@ -13,7 +13,7 @@ use kafka_protocol::ResponseError;
 
 use super::group_requests::{check_names, member_ref, text};
 use super::{Context, RequestInfo};
-use crate::groups::classic::{MemberAssignment, Reply, SyncRequest};
+use crate::groups::classic::{MemberAssignment, SyncRequest};
 use crate::limits;
 
 const PROTOCOL_REQUIRED: i16 = 5;
@@ -25,12 +25,11 @@ pub async fn handle(context: &Context, request: &RequestInfo, body: SyncGroupReq
     }
     let group_id = body.group_id.to_string();
     match context.groups.sync(&group_id, sync_request(request.version, &body)).await {
-        Ok(Reply::Sync(reply)) => SyncGroupResponse::default()
+        Ok(reply) => SyncGroupResponse::default()
             .with_error_code(reply.error.map_or(0, |error| error.code()))
             .with_protocol_type(reply.protocol_type.map(text))
             .with_protocol_name(reply.protocol_name.map(text))
             .with_assignment(reply.assignment),
-        Ok(Reply::Join(_)) => refuse(ResponseError::UnknownServerError),
         Err(error) => refuse(error),
     }
 }

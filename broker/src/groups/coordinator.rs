@@ -218,13 +218,14 @@ impl Coordinator {
     /// Stores what waits to be stored of a group, one change after the other.
     async fn store(self, cell: Cell) {
         loop {
-            let (id, token, written) = {
+            let (id, storing, written) = {
                 let mut group = lock(&cell);
-                let Some((token, change)) = group.take_unstored(&self.shared.catalog.topics()) else {
+                let Some(mut storing) = group.take_unstored(&self.shared.catalog.topics()) else {
                     group.storing = false;
                     return;
                 };
-                (group.id.clone(), token, self.write(&group.id, change))
+                let written = storing.change.take().and_then(|change| self.write(&group.id, change));
+                (group.id.clone(), storing, written)
             };
             let outcome = match written {
                 Some(written) => in_time(written).await,
@@ -233,7 +234,7 @@ impl Coordinator {
             let around = self.surroundings();
             let usable = {
                 let mut group = lock(&cell);
-                let usable = group.persisted(&around, token, outcome) || group.closed;
+                let usable = group.persisted(&around, &storing, outcome) || group.closed;
                 if !usable {
                     group.close(ResponseError::CoordinatorNotAvailable);
                 }

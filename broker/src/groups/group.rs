@@ -9,9 +9,11 @@ use uuid::Uuid;
 
 use super::classic::{self, ClassicGroup, ClassicSettings, ClassicState};
 use super::consumer::{
-    self, ConsumerGroup, ConsumerGroupChange, ConsumerGroupState, ConsumerSettings, HeartbeatReply, TopicFacts, TopicsImage,
+    self, ClassicGroupImage, ConsumerGroup, ConsumerGroupChange, ConsumerGroupState, ConsumerSettings, HeartbeatError,
+    TopicFacts, TopicsImage,
 };
 use super::coordinator::now;
+use super::migration::{image_of, stored_of};
 use super::stored::{to_change, to_records, StoredError};
 use crate::catalog::Topics;
 use crate::clock::now_ms;
@@ -20,8 +22,8 @@ use crate::storage::groups::GroupChange;
 
 /// Where the answer to a JoinGroup or SyncGroup goes.
 pub(super) type ClassicWaiter = oneshot::Sender<classic::Reply>;
-/// Where the answer to a ConsumerGroupHeartbeat goes.
-pub(super) type ConsumerWaiter = oneshot::Sender<HeartbeatReply>;
+/// Where the answer of a consumer group goes.
+pub(super) type ConsumerWaiter = oneshot::Sender<consumer::Reply>;
 
 /// The machine of a group's protocol.
 pub(super) enum Machine {
@@ -53,6 +55,18 @@ pub(super) struct Group {
     pub(super) removed: bool,
     /// Notified when something of it became durable.
     pub(super) stored: Arc<Notify>,
+    /// How many machines it had before this one.
+    incarnation: u64,
+    /// The classic group that a consumer group wants to become, while that is being stored.
+    downgrade: Option<ClassicGroupImage>,
+}
+
+/// What is being stored of a group.
+pub(super) struct Storing {
+    incarnation: u64,
+    token: u64,
+    /// The change; an error if it cannot be written down.
+    pub(super) change: Option<Result<GroupChange, StoredError>>,
 }
 
 /// What machines need to know of the world around them.
@@ -78,6 +92,7 @@ impl Surroundings {
                 session_timeout: settings.consumer_group_session_timeout,
                 heartbeat_interval: settings.consumer_group_heartbeat_interval,
                 max_size: settings.group_max_size,
+                classic_max_size: settings.group_max_size,
                 ..ConsumerSettings::default()
             },
             topics: Image(topics),
@@ -123,41 +138,70 @@ impl Group {
             closed: false,
             removed: false,
             stored: Arc::default(),
+            incarnation: 0,
+            downgrade: None,
         }
     }
 
-    /// The machine for a member of a classic group. An Empty consumer group becomes a classic one, as with Kafka.
+    /// The machine for a member of the classic protocol that joins. An Empty consumer group becomes a classic one, as with Kafka.
     ///
     /// # Errors
-    /// INCONSISTENT_GROUP_PROTOCOL (23) if it is a consumer group with members, COORDINATOR_NOT_AVAILABLE (15) while it cannot be told.
-    pub(super) fn join_classic(&mut self) -> Result<&mut ClassicGroup<ClassicWaiter>, ResponseError> {
+    /// COORDINATOR_NOT_AVAILABLE (15) while the group is ended, or became empty and that is not stored.
+    pub(super) fn machine_to_join(&mut self) -> Result<&mut Machine, ResponseError> {
         if let Machine::Consumer(group) = &self.machine {
-            if self.closed || group.undurable().is_some() {
+            let empty = group.state() == ConsumerGroupState::Empty;
+            if self.closed || (empty && group.undurable().is_some()) {
                 return Err(ResponseError::CoordinatorNotAvailable);
             }
-            if group.state() != ConsumerGroupState::Empty {
-                return Err(ResponseError::InconsistentGroupProtocol);
+            if empty {
+                self.replace_machine(Machine::Classic(Box::new(ClassicGroup::new(&self.id))));
             }
-            self.machine = Machine::Classic(Box::new(ClassicGroup::new(&self.id)));
         }
-        self.classic().ok_or(ResponseError::CoordinatorNotAvailable)
+        Ok(&mut self.machine)
     }
 
-    /// The machine for a member of a consumer group. An Empty classic group becomes one, as with Kafka.
+    /// A ConsumerGroupHeartbeat of a member that joins. An Empty classic group becomes a consumer group, and so does one with members if
+    /// the join is accepted: they are told to join again.
     ///
     /// # Errors
-    /// GROUP_ID_NOT_FOUND (69) if it is a classic group with members, COORDINATOR_NOT_AVAILABLE (15) while it cannot be told.
-    pub(super) fn join_consumer(&mut self) -> Result<&mut ConsumerGroup<ConsumerWaiter>, ResponseError> {
-        if let Machine::Classic(group) = &self.machine {
-            if self.closed || self.storing {
-                return Err(ResponseError::CoordinatorNotAvailable);
-            }
-            if group.state() != ClassicState::Empty || group.next_timeout().is_some() {
-                return Err(ResponseError::GroupIdNotFound);
-            }
-            self.machine = Machine::Consumer(Box::new(ConsumerGroup::new(&self.id)));
+    /// COORDINATOR_NOT_AVAILABLE (15) of a group that is ended; GROUP_ID_NOT_FOUND (69) if the classic group cannot change.
+    pub(super) fn join_consumer(
+        &mut self,
+        around: &Surroundings,
+        request: consumer::HeartbeatRequest,
+        waiter: ConsumerWaiter,
+    ) -> Result<(), HeartbeatError> {
+        if self.closed {
+            return Err(HeartbeatError::Closed(ResponseError::CoordinatorNotAvailable));
         }
-        self.consumer().ok_or(ResponseError::CoordinatorNotAvailable)
+        if let Machine::Classic(group) = &self.machine {
+            let mut upgraded = match group.state() {
+                ClassicState::Empty if group.next_timeout().is_none() => ConsumerGroup::new(&self.id),
+                _ => ConsumerGroup::upgrade(&self.id, &image_of(group), &around.consumer, &around.topics, now())?,
+            };
+            upgraded.heartbeat(&around.consumer, &around.topics, now(), request, waiter);
+            if upgraded.is_unwritten() {
+                send_consumer(&mut upgraded);
+                return Ok(());
+            }
+            if let Machine::Classic(group) = &mut self.machine {
+                group.close(ResponseError::RebalanceInProgress);
+                send_classic(group);
+            }
+            self.replace_machine(Machine::Consumer(Box::new(upgraded)));
+            return Ok(());
+        }
+        if let Some(group) = self.consumer() {
+            group.heartbeat(&around.consumer, &around.topics, now(), request, waiter);
+        }
+        Ok(())
+    }
+
+    /// Another machine takes over. What the one before wanted to be stored has no meaning any more.
+    fn replace_machine(&mut self, machine: Machine) {
+        self.machine = machine;
+        self.unstored = Unstored::Nothing;
+        self.incarnation += 1;
     }
 
     /// The machine if the group is a consumer group.
@@ -165,14 +209,6 @@ impl Group {
         match &mut self.machine {
             Machine::Consumer(group) => Some(group),
             Machine::Classic(_) => None,
-        }
-    }
-
-    /// The machine if the group is a classic one.
-    pub(super) fn classic(&mut self) -> Option<&mut ClassicGroup<ClassicWaiter>> {
-        match &mut self.machine {
-            Machine::Classic(group) => Some(group),
-            Machine::Consumer(_) => None,
         }
     }
 
@@ -222,17 +258,13 @@ impl Group {
     pub(super) fn poll(&mut self) {
         match &mut self.machine {
             Machine::Classic(group) => {
-                while let Some((waiter, reply)) = group.poll_reply() {
-                    let _ = waiter.send(reply);
-                }
+                send_classic(group);
                 while let Some(persist) = group.poll_persist() {
                     self.unstored = Unstored::Classic(persist);
                 }
             }
             Machine::Consumer(group) => {
-                while let Some((waiter, reply)) = group.poll_reply() {
-                    let _ = waiter.send(reply);
-                }
+                send_consumer(group);
                 while let Some(persist) = group.poll_persist() {
                     self.unstored = match std::mem::replace(&mut self.unstored, Unstored::Nothing) {
                         Unstored::Consumer(_, mut change) => {
@@ -262,39 +294,58 @@ impl Group {
         !matches!(self.unstored, Unstored::Nothing)
     }
 
-    /// Takes what waits to be stored, with its token.
-    ///
-    /// # Errors
-    /// It cannot be written down; the token says which it is.
-    pub(super) fn take_unstored(&mut self, topics: &Topics) -> Option<(u64, Result<GroupChange, StoredError>)> {
-        match std::mem::replace(&mut self.unstored, Unstored::Nothing) {
-            Unstored::Nothing => None,
-            Unstored::Classic(persist) => {
-                let records = to_records(&persist.group);
-                Some((
-                    persist.token,
-                    records.map(|(record, members)| GroupChange::Replace(record, members)),
-                ))
-            }
-            Unstored::Consumer(token, change) => Some((token, to_change(&change, topics))),
-        }
+    /// Takes what waits to be stored.
+    pub(super) fn take_unstored(&mut self, topics: &Topics) -> Option<Storing> {
+        let classic = |group| to_records(group).map(|(record, members)| GroupChange::Replace(record, members));
+        let (token, change) = match std::mem::replace(&mut self.unstored, Unstored::Nothing) {
+            Unstored::Nothing => return None,
+            Unstored::Classic(persist) => (persist.token, classic(&persist.group)),
+            Unstored::Consumer(token, mut change) => match change.downgrade.take() {
+                Some(image) => {
+                    let stored = classic(&stored_of(&image));
+                    self.downgrade = Some(image);
+                    (token, stored)
+                }
+                None => (token, to_change(&change, topics)),
+            },
+        };
+        Some(Storing {
+            incarnation: self.incarnation,
+            token,
+            change: Some(change),
+        })
     }
 
     /// What was taken to be stored is durable, or surely or perhaps is not. `false`: the group is of no use any more and is to be read anew.
-    pub(super) fn persisted(&mut self, around: &Surroundings, token: u64, outcome: Result<(), ResponseError>) -> bool {
+    pub(super) fn persisted(&mut self, around: &Surroundings, storing: &Storing, outcome: Result<(), ResponseError>) -> bool {
+        if storing.incarnation != self.incarnation {
+            return true;
+        }
         let usable = match (&mut self.machine, outcome) {
             (Machine::Classic(group), outcome) => {
-                group.persisted(&around.classic, now(), token, outcome);
+                group.persisted(&around.classic, now(), storing.token, outcome);
                 true
             }
             (Machine::Consumer(group), Ok(())) => {
-                group.persisted(token);
+                group.persisted(storing.token);
+                send_consumer(group);
+                if let Some(image) = self.downgrade.take() {
+                    self.become_classic(around, &image);
+                }
                 true
             }
             (Machine::Consumer(_), Err(_)) => false,
         };
         self.stored.notify_waiters();
         usable
+    }
+
+    fn become_classic(&mut self, around: &Surroundings, image: &ClassicGroupImage) {
+        let mut group = ClassicGroup::restore(&self.id, stored_of(image), now());
+        if image.rebalance {
+            group.rebalance(&around.classic, now(), "the group changed its protocol");
+        }
+        self.replace_machine(Machine::Classic(Box::new(group)));
     }
 
     pub(super) fn next_timeout(&self) -> Option<Instant> {
@@ -317,5 +368,17 @@ impl Group {
             None => Ok(group.describe(&around.consumer, &around.topics)),
             Some(_) => Err(self.stored.clone()),
         })
+    }
+}
+
+fn send_classic(group: &mut ClassicGroup<ClassicWaiter>) {
+    while let Some((waiter, reply)) = group.poll_reply() {
+        let _ = waiter.send(reply);
+    }
+}
+
+fn send_consumer(group: &mut ConsumerGroup<ConsumerWaiter>) {
+    while let Some((waiter, reply)) = group.poll_reply() {
+        let _ = waiter.send(reply);
     }
 }

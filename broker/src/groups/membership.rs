@@ -1,14 +1,19 @@
 //! Who is in a group: requests of members of both protocols, and what is shown of groups.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use kafka_protocol::ResponseError;
 use tokio::sync::oneshot;
 
-use super::classic::{ClassicDescription, ClassicGroup, JoinRequest, LeaveOutcome, LeavingMember, MemberRef, Reply, SyncRequest};
-use super::consumer::{check_request, Description, Heartbeat, HeartbeatError, HeartbeatRequest, JOIN_EPOCH};
+use super::classic::{
+    ClassicDescription, JoinReply, JoinRequest, LeaveOutcome, LeavingMember, MemberRef, Reply, SyncReply, SyncRequest,
+};
+use super::consumer::{self, check_request, Description, Heartbeat, HeartbeatError, HeartbeatRequest, JOIN_EPOCH};
 use super::coordinator::{now, Coordinator, Missing};
-use super::group::{ClassicWaiter, Group, Machine};
+use super::group::{ClassicWaiter, ConsumerWaiter, Group, Machine};
+use super::migration::{join_of, joined, leaving_of, left, member_of, sync_of, synced};
 use super::stored::CONSUMER_PROTOCOL;
 use crate::limits;
 use crate::storage::groups::GroupType;
@@ -39,64 +44,92 @@ impl Coordinator {
     /// JoinGroup.
     ///
     /// # Errors
-    /// Those of the coordinator, INCONSISTENT_GROUP_PROTOCOL (23) if the group has members of the other protocol; the group's own are in
-    /// the answer.
-    pub async fn join(&self, group_id: &str, request: JoinRequest) -> Result<Reply, ResponseError> {
+    /// Those of the coordinator; the group's own are in the answer.
+    pub async fn join(&self, group_id: &str, request: JoinRequest) -> Result<JoinReply, ResponseError> {
         let missing = match request.member_id.is_empty() {
             true => Missing::Create,
             false => Missing::Skip,
         };
         let around = self.surroundings();
-        let (waiter, reply) = oneshot::channel();
         let begun = self.with_group(group_id, missing, |group| {
-            group.join_classic()?.join(&around.classic, now(), request, waiter);
-            Ok(())
+            Ok(match group.machine_to_join()? {
+                Machine::Classic(group) => waiting(|waiter| group.join(&around.classic, now(), request, waiter)),
+                Machine::Consumer(group) => waiting_too(|waiter| {
+                    group.classic_join(&around.consumer, &around.topics, now(), join_of(request), waiter);
+                }),
+            })
         })?;
-        begun.ok_or(ResponseError::UnknownMemberId)??;
-        reply.await.map_err(|_| ResponseError::CoordinatorNotAvailable)
+        match begun.ok_or(ResponseError::UnknownMemberId)??.await? {
+            Answer::Classic(Reply::Join(reply)) => Ok(reply),
+            Answer::Consumer(consumer::Reply::ClassicJoin(reply)) => Ok(joined(reply)),
+            _ => Err(ResponseError::UnknownServerError),
+        }
     }
 
     /// SyncGroup.
     ///
     /// # Errors
-    /// Those of the coordinator, and UNKNOWN_MEMBER_ID (25) if there is no such classic group.
-    pub async fn sync(&self, group_id: &str, request: SyncRequest) -> Result<Reply, ResponseError> {
-        let (waiter, reply) = oneshot::channel();
-        self.with_classic(group_id, |group| group.sync(request, waiter))?;
-        reply.await.map_err(|_| ResponseError::CoordinatorNotAvailable)
+    /// Those of the coordinator, and UNKNOWN_MEMBER_ID (25) if there is no such group; the group's own are in the answer.
+    pub async fn sync(&self, group_id: &str, request: SyncRequest) -> Result<SyncReply, ResponseError> {
+        let around = self.surroundings();
+        let begun = self.with_group(group_id, Missing::Skip, |group| match &mut group.machine {
+            Machine::Classic(group) => waiting(|waiter| group.sync(request, waiter)),
+            Machine::Consumer(group) => waiting_too(|waiter| group.classic_sync(&around.topics, now(), sync_of(request), waiter)),
+        })?;
+        match begun.ok_or(ResponseError::UnknownMemberId)?.await? {
+            Answer::Classic(Reply::Sync(reply)) => Ok(reply),
+            Answer::Consumer(consumer::Reply::ClassicSync(reply)) => Ok(synced(reply)),
+            _ => Err(ResponseError::UnknownServerError),
+        }
     }
 
     /// Heartbeat.
     ///
     /// # Errors
-    /// The group's, and UNKNOWN_MEMBER_ID (25) if there is no such classic group.
-    pub fn heartbeat(&self, group_id: &str, member: &MemberRef) -> Result<(), ResponseError> {
-        self.with_classic(group_id, |group| group.heartbeat(now(), member))?
+    /// The group's, and UNKNOWN_MEMBER_ID (25) if there is no such group.
+    pub async fn heartbeat(&self, group_id: &str, member: &MemberRef) -> Result<(), ResponseError> {
+        let begun = self.with_group(group_id, Missing::Skip, |group| match &mut group.machine {
+            Machine::Classic(group) => Err(group.heartbeat(now(), member)),
+            Machine::Consumer(group) => Ok(waiting_too(|waiter| {
+                group.classic_heartbeat(now(), &member_of(member), waiter)
+            })),
+        })?;
+        match begun.ok_or(ResponseError::UnknownMemberId)? {
+            Err(answer) => answer,
+            Ok(answer) => match answer.await? {
+                Answer::Consumer(consumer::Reply::ClassicHeartbeat(reply)) => reply,
+                _ => Err(ResponseError::UnknownServerError),
+            },
+        }
     }
 
     /// LeaveGroup.
     ///
     /// # Errors
     /// As [`Coordinator::heartbeat`].
-    pub fn leave(&self, group_id: &str, members: Vec<LeavingMember>) -> Result<Vec<LeaveOutcome>, ResponseError> {
+    pub async fn leave(&self, group_id: &str, members: Vec<LeavingMember>) -> Result<Vec<LeaveOutcome>, ResponseError> {
         let around = self.surroundings();
-        self.with_classic(group_id, |group| group.leave(&around.classic, now(), members))?
-    }
-
-    fn with_classic<T>(
-        &self,
-        group_id: &str,
-        input: impl FnOnce(&mut ClassicGroup<ClassicWaiter>) -> T,
-    ) -> Result<T, ResponseError> {
-        self.with_group(group_id, Missing::Skip, |group| group.classic().map(input))?
-            .flatten()
-            .ok_or(ResponseError::UnknownMemberId)
+        let begun = self.with_group(group_id, Missing::Skip, |group| match &mut group.machine {
+            Machine::Classic(group) => Err(group.leave(&around.classic, now(), members)),
+            Machine::Consumer(group) => Ok(waiting_too(|waiter| {
+                let members = members.into_iter().map(leaving_of).collect();
+                group.classic_leave(&around.consumer, &around.topics, now(), members, waiter);
+            })),
+        })?;
+        match begun.ok_or(ResponseError::UnknownMemberId)? {
+            Err(answer) => answer,
+            Ok(answer) => match answer.await? {
+                Answer::Consumer(consumer::Reply::ClassicLeave(reply)) => Ok(reply?.into_iter().map(left).collect()),
+                _ => Err(ResponseError::UnknownServerError),
+            },
+        }
     }
 
     /// ConsumerGroupHeartbeat.
     ///
     /// # Errors
-    /// The group's; GROUP_ID_NOT_FOUND (69) if there is no such group and the member does not join, or it is a classic group with members.
+    /// The group's; GROUP_ID_NOT_FOUND (69) if there is no such group and the member does not join, or it is a classic group that cannot
+    /// change.
     pub async fn consumer_heartbeat(&self, group_id: &str, request: HeartbeatRequest) -> Result<Heartbeat, HeartbeatError> {
         let around = self.surroundings();
         check_request(&around.consumer, group_id, &request)?;
@@ -105,20 +138,25 @@ impl Coordinator {
             false => Missing::Skip,
         };
         let (waiter, reply) = oneshot::channel();
-        let begun = self.with_group(group_id, missing, |group| {
-            let machine = match missing {
-                Missing::Create => group.join_consumer()?,
-                Missing::Skip => group.consumer().ok_or(ResponseError::GroupIdNotFound)?,
-            };
-            machine.heartbeat(&around.consumer, &around.topics, now(), request, waiter);
-            Ok(())
+        let begun = self.with_group(group_id, missing, |group| match missing {
+            Missing::Create => group.join_consumer(&around, request, waiter),
+            Missing::Skip => {
+                let group = group
+                    .consumer()
+                    .ok_or(HeartbeatError::Closed(ResponseError::GroupIdNotFound))?;
+                group.heartbeat(&around.consumer, &around.topics, now(), request, waiter);
+                Ok(())
+            }
         });
         match begun {
-            Ok(Some(Ok(()))) => reply
-                .await
-                .unwrap_or(Err(HeartbeatError::Closed(ResponseError::CoordinatorNotAvailable))),
-            Ok(None) => Err(HeartbeatError::Closed(ResponseError::GroupIdNotFound)),
-            Ok(Some(Err(error))) | Err(error) => Err(HeartbeatError::Closed(error)),
+            Ok(Some(begun)) => begun?,
+            Ok(None) => return Err(HeartbeatError::Closed(ResponseError::GroupIdNotFound)),
+            Err(error) => return Err(HeartbeatError::Closed(error)),
+        }
+        match reply.await {
+            Ok(consumer::Reply::Heartbeat(reply)) => reply,
+            Ok(_) => Err(HeartbeatError::Closed(ResponseError::UnknownServerError)),
+            Err(_) => Err(HeartbeatError::Closed(ResponseError::CoordinatorNotAvailable)),
         }
     }
 
@@ -169,6 +207,29 @@ impl Coordinator {
         }
         Ok(listed)
     }
+}
+
+/// The answer of a machine of either protocol.
+enum Answer {
+    Classic(Reply),
+    Consumer(consumer::Reply),
+}
+
+/// An answer that may have to be waited for.
+type Awaited = Pin<Box<dyn Future<Output = Result<Answer, ResponseError>> + Send>>;
+
+fn waiting(ask: impl FnOnce(ClassicWaiter)) -> Awaited {
+    let (waiter, reply) = oneshot::channel();
+    ask(waiter);
+    let gone = |_| ResponseError::CoordinatorNotAvailable;
+    Box::pin(async move { reply.await.map(Answer::Classic).map_err(gone) })
+}
+
+fn waiting_too(ask: impl FnOnce(ConsumerWaiter)) -> Awaited {
+    let (waiter, reply) = oneshot::channel();
+    ask(waiter);
+    let gone = |_| ResponseError::CoordinatorNotAvailable;
+    Box::pin(async move { reply.await.map(Answer::Consumer).map_err(gone) })
 }
 
 /// `None`: a group that was made for a member which was then refused.

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use base64::prelude::{Engine, BASE64_STANDARD};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
@@ -30,18 +29,14 @@ struct MemberState {
     client_host: String,
     rebalance_timeout_ms: i32,
     session_timeout_ms: i32,
-    metadata: String,
-    assignment: String,
+    #[serde(with = "super::base64_bytes")]
+    metadata: Bytes,
+    #[serde(with = "super::base64_bytes")]
+    assignment: Bytes,
 }
 
-/// Why a stored group cannot be read.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum StoredError {
-    #[error(transparent)]
-    Json(#[from] serde_json::Error),
-    #[error(transparent)]
-    Base64(#[from] base64::DecodeError),
-}
+/// Why a group cannot be written down, or a stored one not be read.
+pub(super) type StoredError = serde_json::Error;
 
 /// A classic group as it is to be stored.
 pub(super) fn to_records(group: &StoredClassicGroup) -> Result<(GroupRecord, Vec<MemberRecord>), StoredError> {
@@ -71,8 +66,8 @@ fn member_record(protocol_type: &str, member: &StoredMember) -> Result<MemberRec
         client_host: member.client_host.clone(),
         rebalance_timeout_ms: member.rebalance_timeout_ms,
         session_timeout_ms: member.session_timeout_ms,
-        metadata: BASE64_STANDARD.encode(&member.metadata),
-        assignment: BASE64_STANDARD.encode(&member.assignment),
+        metadata: member.metadata.clone(),
+        assignment: member.assignment.clone(),
     };
     Ok(MemberRecord {
         member_id: member.member_id.clone(),
@@ -105,8 +100,8 @@ fn stored_member(member: &MemberRecord) -> Result<StoredMember, StoredError> {
         client_host: state.client_host,
         rebalance_timeout_ms: state.rebalance_timeout_ms,
         session_timeout_ms: state.session_timeout_ms,
-        metadata: Bytes::from(BASE64_STANDARD.decode(state.metadata)?),
-        assignment: Bytes::from(BASE64_STANDARD.decode(state.assignment)?),
+        metadata: state.metadata,
+        assignment: state.assignment,
     })
 }
 

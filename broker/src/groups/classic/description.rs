@@ -3,6 +3,7 @@
 use bytes::Bytes;
 
 use super::group::ClassicGroup;
+use super::request::Protocol;
 use super::state::ClassicState;
 
 /// A group at one moment.
@@ -35,7 +36,48 @@ pub struct DescribedMember {
     pub assignment: Bytes,
 }
 
+/// A member with all that it supports.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CurrentMember {
+    /// The member's id.
+    pub member_id: String,
+    /// `group.instance.id` of a static member.
+    pub instance_id: Option<String>,
+    /// Client id of the JoinGroup that made the member.
+    pub client_id: String,
+    /// Address that this JoinGroup came from.
+    pub client_host: String,
+    /// In milliseconds.
+    pub rebalance_timeout_ms: i32,
+    /// In milliseconds.
+    pub session_timeout_ms: i32,
+    /// The most preferred first.
+    pub protocols: Vec<Protocol>,
+    /// The member's part of the last assignment.
+    pub assignment: Bytes,
+}
+
 impl<W> ClassicGroup<W> {
+    /// The members as they are, for the group that takes the place of this one.
+    pub fn current_members(&self) -> Vec<CurrentMember> {
+        let members = self.members.iter().map(|member| CurrentMember {
+            member_id: member.id.to_string(),
+            instance_id: member.instance_id.clone(),
+            client_id: member.client_id.clone(),
+            client_host: member.client_host.clone(),
+            rebalance_timeout_ms: member.interests.rebalance_timeout_ms,
+            session_timeout_ms: member.interests.session_timeout_ms,
+            protocols: member.interests.protocols.clone(),
+            assignment: member.assignment.clone(),
+        });
+        members.collect()
+    }
+
+    /// The protocol that the members chose, if they have.
+    pub fn protocol_name(&self) -> Option<&str> {
+        self.protocol_name.as_deref()
+    }
+
     /// What DescribeGroups shows of the group (Kafka `GroupMetadataManager.describeGroups`); ListGroups shows its protocol type and
     /// state.
     pub fn describe(&self) -> ClassicDescription {

@@ -27,7 +27,7 @@ mod writes;
 #[cfg(test)]
 mod tests;
 
-pub use description::{ClassicDescription, DescribedMember};
+pub use description::{ClassicDescription, CurrentMember, DescribedMember};
 pub use group::ClassicGroup;
 pub use reply::{JoinReply, JoinedMember, LeaveOutcome, Reply, SyncReply};
 pub use request::{JoinRequest, LeavingMember, MemberAssignment, MemberRef, Protocol, SyncRequest};

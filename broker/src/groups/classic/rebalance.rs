@@ -27,7 +27,7 @@ pub(super) struct InitialDelay {
 
 impl<W> ClassicGroup<W> {
     /// Begins a rebalance, or goes on with the one that there is.
-    pub(super) fn rebalance(&mut self, settings: &ClassicSettings, now: Instant, cause: &str) {
+    pub fn rebalance(&mut self, settings: &ClassicSettings, now: Instant, cause: &str) {
         match self.state {
             ClassicState::PreparingRebalance => self.maybe_complete_join(now),
             ClassicState::Dead => {}

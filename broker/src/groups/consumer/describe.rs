@@ -76,6 +76,8 @@ pub struct MemberDescription {
     pub assignment: Vec<TopicPartitions>,
     /// What it is to have in the end.
     pub target_assignment: Vec<TopicPartitions>,
+    /// Whether it uses the classic protocol (`member_type` 0, else 1; KIP-1099).
+    pub is_classic: bool,
 }
 
 /// Partitions of a topic that exists.
@@ -140,6 +142,7 @@ fn describe_member(member: &StoredMember, topics: &dyn TopicsImage) -> MemberDes
         subscribed_topic_regex: member.subscribed_topic_regex.clone(),
         assignment: named(&held, topics),
         target_assignment: named(&member.target, topics),
+        is_classic: member.classic.is_some(),
     }
 }
 

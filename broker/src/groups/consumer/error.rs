@@ -69,6 +69,14 @@ pub enum HeartbeatError {
         /// The member that has it.
         owner: String,
     },
+    /// The group is a classic one, and this protocol cannot take it over.
+    #[error("Cannot upgrade classic group {group_id} to consumer group because {reason}.")]
+    CannotUpgrade {
+        /// The group.
+        group_id: String,
+        /// Why not.
+        reason: &'static str,
+    },
     /// The group is no longer served here; see [`super::ConsumerGroup::close`].
     #[error("{0}")]
     Closed(ResponseError),
@@ -86,6 +94,7 @@ impl HeartbeatError {
             HeartbeatError::FencedMemberEpoch { .. } => ResponseError::FencedMemberEpoch,
             HeartbeatError::UnreleasedInstance { .. } => ResponseError::UnreleasedInstanceId,
             HeartbeatError::FencedInstance { .. } => ResponseError::FencedInstanceId,
+            HeartbeatError::CannotUpgrade { .. } => ResponseError::GroupIdNotFound,
             HeartbeatError::Closed(error) => *error,
         }
     }

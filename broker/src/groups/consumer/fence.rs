@@ -9,7 +9,7 @@ use super::topics::TopicsImage;
 use super::ConsumerGroup;
 
 impl<W> ConsumerGroup<W> {
-    /// Fences members whose session or whose time to revoke partitions has ended. Early calls do nothing.
+    /// Fences members whose session has ended, or their time to revoke partitions, to join or to sync. Early calls do nothing.
     pub fn handle_timeout(&mut self, settings: &ConsumerSettings, topics: &dyn TopicsImage, now: Instant) {
         let due = self.members.iter().filter(|member| member.deadline() <= now);
         let due: Vec<String> = due.map(|member| member.stored.member_id.clone()).collect();
@@ -51,12 +51,17 @@ impl<W> ConsumerGroup<W> {
         self.members.put(member);
     }
 
-    fn fence(&mut self, context: Context<'_>, member_ids: &[String]) {
+    /// Ends members. If only members of the classic protocol are left, the group becomes a classic one.
+    pub(super) fn fence(&mut self, context: Context<'_>, member_ids: &[String]) {
         if member_ids.is_empty() {
             return;
         }
         for member_id in member_ids {
             self.members.remove(member_id);
+        }
+        if self.must_downgrade(context.settings) {
+            self.downgrade(context.topics, true);
+            return;
         }
         self.update_regexes(context.topics, context.now);
         self.raise_epoch_if(true, context.topics);

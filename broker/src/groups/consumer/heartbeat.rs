@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 
 use super::assignor::Assignor;
 use super::error::HeartbeatError;
-use super::members::{Member, Revocation};
-use super::reconcile::{reconcile, Surroundings};
+use super::reply::Reply;
 use super::request::{check_request, Heartbeat, HeartbeatReply, HeartbeatRequest, Partitions};
 use super::request::{JOIN_EPOCH, LEAVE_EPOCH, LEAVE_STATIC_EPOCH};
 use super::settings::ConsumerSettings;
-use super::stored::{AssignedPartitions, MemberState, StoredMember};
+use super::settle::Before;
+use super::stored::{AssignedPartitions, StoredMember};
 use super::topics::TopicsImage;
 use super::{regex, ConsumerGroup};
 
@@ -38,8 +38,11 @@ impl<W> ConsumerGroup<W> {
             Some(error) => Err(error.clone()),
             None => self.answer(context, request),
         };
-        self.commit();
-        self.outbox.push_reply(waiter, reply);
+        // A refusal changes nothing, and a group that was made from a classic one for this request is not to be stored then.
+        if reply.is_ok() {
+            self.commit();
+        }
+        self.outbox.push_reply(waiter, Reply::Heartbeat(reply));
     }
 
     fn answer(&mut self, context: Context<'_>, request: HeartbeatRequest) -> HeartbeatReply {
@@ -51,7 +54,7 @@ impl<W> ConsumerGroup<W> {
     }
 
     fn stay(&mut self, context: Context<'_>, mut request: HeartbeatRequest) -> HeartbeatReply {
-        self.check_room(context.settings, &request)?;
+        self.check_room(context.settings, &request.member_id)?;
         if request.member_id.is_empty() {
             request.member_id = std::mem::take(&mut request.fresh_member_id);
         }
@@ -65,33 +68,21 @@ impl<W> ConsumerGroup<W> {
         self.check_regex(&before, &stored)?;
 
         // From here on nothing is refused.
-        let member_id = stored.member_id.clone();
         if let Some(replaced) = &entry.replaces {
             self.members.remove(replaced);
         }
-        let mut member = Member {
-            stored,
-            session_deadline: context.now + context.settings.session_timeout,
-            revocation: self.members.get(&member_id).and_then(|member| member.revocation),
-        };
+        let mut member = self.with_timers(stored, context.now + context.settings.session_timeout);
+        member.join_deadline = None;
+        member.sync_deadline = None;
         let changed = before.subscription_changed(&member.stored);
-        self.members.put(member.clone());
-        self.update_regexes(context.topics, context.now);
-        self.raise_epoch_if(changed, context.topics);
-        self.assign_if_due(context);
-        if let Some(assigned) = self.members.get(&member_id) {
-            member.stored.target.clone_from(&assigned.stored.target);
-        }
-        self.move_on(context, &mut member, owned.as_ref(), changed);
+        self.settle(context, &mut member, owned.as_ref(), changed);
         let told = joins || full || before.assigned != member.stored.assigned;
-        let reply = Heartbeat {
+        Ok(Heartbeat {
+            member_id: member.stored.member_id,
             member_epoch: member.stored.member_epoch,
             heartbeat_interval_ms: milliseconds(context.settings.heartbeat_interval),
             assignment: told.then(|| without_epochs(&member.stored.assigned)),
-            member_id,
-        };
-        self.members.put(member);
-        Ok(reply)
+        })
     }
 
     /// A new expression must compile, and the group must have room for it.
@@ -116,80 +107,11 @@ impl<W> ConsumerGroup<W> {
         }
         Ok(())
     }
-
-    /// One step of the member towards its target.
-    fn move_on(&self, context: Context<'_>, member: &mut Member, owned: Option<&Partitions>, subscription_changed: bool) {
-        if !subscription_changed && member.stored.is_reconciled_to(self.group.assignment_epoch) {
-            return;
-        }
-        let mut next = member.stored.clone();
-        let stored = &member.stored;
-        reconcile(
-            &mut next,
-            &Surroundings {
-                assignment_epoch: self.group.assignment_epoch,
-                owned,
-                subscription_changed,
-                is_subscribed: &|topic| {
-                    context
-                        .topics
-                        .by_id(topic)
-                        .is_some_and(|facts| self.is_member_subscribed_to(stored, &facts.name))
-                },
-                is_held_by_other: &|topic, partition| self.members.is_held_by_other(&stored.member_id, topic, partition),
-            },
-        );
-        if next != member.stored {
-            member.stored = next;
-            member.restart_revocation(context.now);
-        }
-    }
-
-    fn is_member_subscribed_to(&self, member: &StoredMember, topic: &str) -> bool {
-        let by_regex = || {
-            member
-                .regex()
-                .and_then(|regex| self.regexes.topics(regex))
-                .is_some_and(|topics| topics.contains(topic))
-        };
-        member.subscribed_topic_names.contains(topic) || by_regex()
-    }
-}
-
-impl Member {
-    /// Starts the rebalance timeout if the member has to revoke partitions, stops it if not.
-    pub fn restart_revocation(&mut self, now: Instant) {
-        let timeout = Duration::from_millis(u64::try_from(self.stored.rebalance_timeout_ms).unwrap_or_default());
-        self.revocation = (self.stored.state == MemberState::UnrevokedPartitions).then_some(Revocation {
-            deadline: now + timeout,
-            member_epoch: self.stored.member_epoch,
-        });
-    }
-}
-
-/// What a request may change, as it was.
-struct Before {
-    names: Arc<std::collections::BTreeSet<String>>,
-    regex: String,
-    assigned: AssignedPartitions,
-}
-
-impl Before {
-    fn of(member: &StoredMember) -> Self {
-        Before {
-            names: member.subscribed_topic_names.clone(),
-            regex: member.subscribed_topic_regex.clone(),
-            assigned: member.assigned.clone(),
-        }
-    }
-
-    fn subscription_changed(&self, member: &StoredMember) -> bool {
-        self.names != member.subscribed_topic_names || self.regex != member.subscribed_topic_regex
-    }
 }
 
 /// Takes over what the request says; what it leaves out stays.
 fn update(member: &mut StoredMember, request: HeartbeatRequest) {
+    member.classic = None;
     member.client_id = request.client_id;
     member.client_host = request.client_host;
     if request.instance_id.is_some() {
@@ -215,7 +137,7 @@ fn update(member: &mut StoredMember, request: HeartbeatRequest) {
     }
 }
 
-fn without_epochs(assigned: &AssignedPartitions) -> Partitions {
+pub(super) fn without_epochs(assigned: &AssignedPartitions) -> Partitions {
     assigned
         .iter()
         .map(|(topic, partitions)| (*topic, partitions.keys().copied().collect()))

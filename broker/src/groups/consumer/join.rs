@@ -19,6 +19,21 @@ pub(super) struct Entry {
     pub replaces: Option<String>,
 }
 
+impl Entry {
+    /// `member_id` in the place of a static member, at epoch 0 with what that was assigned.
+    pub fn replacing(owner: &StoredMember, member_id: &str) -> Self {
+        Entry {
+            member: StoredMember {
+                member_id: member_id.to_owned(),
+                member_epoch: JOIN_EPOCH,
+                previous_member_epoch: JOIN_EPOCH,
+                ..owner.clone()
+            },
+            replaces: Some(owner.member_id.clone()),
+        }
+    }
+}
+
 impl From<StoredMember> for Entry {
     fn from(member: StoredMember) -> Self {
         Entry { member, replaces: None }
@@ -27,8 +42,8 @@ impl From<StoredMember> for Entry {
 
 impl<W> ConsumerGroup<W> {
     /// A group that is full serves only who is in it.
-    pub(super) fn check_room(&self, settings: &ConsumerSettings, request: &HeartbeatRequest) -> Result<(), HeartbeatError> {
-        if self.members.len() >= settings.max_size && self.members.get(&request.member_id).is_none() {
+    pub(super) fn check_room(&self, settings: &ConsumerSettings, member_id: &str) -> Result<(), HeartbeatError> {
+        if self.members.len() >= settings.max_size && self.members.get(member_id).is_none() {
             return Err(HeartbeatError::GroupMaxSizeReached(settings.max_size));
         }
         Ok(())
@@ -46,28 +61,30 @@ impl<W> ConsumerGroup<W> {
 
     /// The member of a request that is no join.
     pub(super) fn existing(&self, request: &HeartbeatRequest) -> Result<&StoredMember, HeartbeatError> {
-        let Some(instance_id) = &request.instance_id else {
-            let member = self
-                .members
-                .get(&request.member_id)
-                .ok_or_else(|| HeartbeatError::UnknownMember {
-                    member_id: request.member_id.clone(),
-                    group_id: self.group_id.clone(),
-                })?;
+        self.member_of(&request.member_id, request.instance_id.as_deref())
+    }
+
+    /// The member of these two ids.
+    pub(super) fn member_of(&self, member_id: &str, instance_id: Option<&str>) -> Result<&StoredMember, HeartbeatError> {
+        let Some(instance_id) = instance_id else {
+            let member = self.members.get(member_id).ok_or_else(|| HeartbeatError::UnknownMember {
+                member_id: member_id.to_owned(),
+                group_id: self.group_id.clone(),
+            })?;
             return Ok(&member.stored);
         };
-        let owner = self
-            .members
-            .by_instance(instance_id)
-            .ok_or_else(|| HeartbeatError::UnknownInstance(instance_id.clone()))?;
-        if owner.stored.member_id != request.member_id {
+        let owner = self.members.by_instance(instance_id);
+        let owner = &owner
+            .ok_or_else(|| HeartbeatError::UnknownInstance(instance_id.to_owned()))?
+            .stored;
+        if owner.member_id != member_id {
             return Err(HeartbeatError::FencedInstance {
-                member_id: request.member_id.clone(),
-                instance_id: instance_id.clone(),
-                owner: owner.stored.member_id.clone(),
+                member_id: member_id.to_owned(),
+                instance_id: instance_id.to_owned(),
+                owner: owner.member_id.clone(),
             });
         }
-        Ok(&owner.stored)
+        Ok(owner)
     }
 
     fn join(&self, request: &HeartbeatRequest) -> Result<Entry, HeartbeatError> {
@@ -84,19 +101,15 @@ impl<W> ConsumerGroup<W> {
         else {
             return Ok(StoredMember::new(&request.member_id).into());
         };
-        if owner.stored.member_epoch != LEAVE_STATIC_EPOCH {
+        // A classic member does not say that it goes away: it is replaced at once.
+        if owner.stored.classic.is_none() && owner.stored.member_epoch != LEAVE_STATIC_EPOCH {
             return Err(HeartbeatError::UnreleasedInstance {
                 member_id: request.member_id.clone(),
                 instance_id: owner.stored.instance_id.clone().unwrap_or_default(),
                 owner: owner.stored.member_id.clone(),
             });
         }
-        let mut member = back(owner.stored.clone());
-        member.member_id.clone_from(&request.member_id);
-        Ok(Entry {
-            member,
-            replaces: Some(owner.stored.member_id.clone()),
-        })
+        Ok(Entry::replacing(&owner.stored, &request.member_id))
     }
 }
 

@@ -17,6 +17,10 @@ pub(super) struct Member {
     pub session_deadline: Instant,
     /// When it is fenced unless it has left this epoch by revoking partitions.
     pub revocation: Option<Revocation>,
+    /// When a member of the classic protocol is fenced unless it joins, which it was told to do.
+    pub join_deadline: Option<Instant>,
+    /// When a member of the classic protocol is fenced unless it syncs, having joined.
+    pub sync_deadline: Option<Instant>,
 }
 
 /// The rebalance timeout of a member in [`super::MemberState::UnrevokedPartitions`].
@@ -29,12 +33,17 @@ pub(super) struct Revocation {
 impl Member {
     /// When something is to be done about this member unless it is heard of.
     pub fn deadline(&self) -> Instant {
-        match self.revocation {
-            Some(revocation) if revocation.member_epoch == self.stored.member_epoch => {
-                self.session_deadline.min(revocation.deadline)
-            }
-            _ => self.session_deadline,
-        }
+        let revocation = self
+            .revocation
+            .filter(|revocation| revocation.member_epoch == self.stored.member_epoch);
+        [
+            revocation.map(|revocation| revocation.deadline),
+            self.join_deadline,
+            self.sync_deadline,
+        ]
+        .into_iter()
+        .flatten()
+        .fold(self.session_deadline, Instant::min)
     }
 }
 
@@ -131,7 +140,7 @@ impl Members {
                 .iter()
                 .filter_map(|id| Some(self.members.get(id)?.stored.clone()))
                 .collect(),
-            group: None,
+            ..ConsumerGroupChange::default()
         }
     }
 }

@@ -15,6 +15,7 @@
 //! member, from the reply that gives it until a heartbeat that no longer has it, or the end of the member. A refused request changes nothing.
 
 mod assignor;
+mod classic;
 mod describe;
 mod error;
 mod fence;
@@ -25,8 +26,10 @@ mod offsets;
 mod outbox;
 mod reconcile;
 mod regex;
+mod reply;
 mod request;
 mod settings;
+mod settle;
 mod stored;
 mod target;
 #[cfg(test)]
@@ -38,14 +41,22 @@ use std::time::Instant;
 use kafka_protocol::ResponseError;
 
 pub use assignor::Assignor;
+pub use classic::{
+    ClassicGroupImage, ClassicGroupMember, ClassicJoin, ClassicJoinReply, ClassicJoined, ClassicLeaving, ClassicLeft,
+    ClassicMemberRef, ClassicSync, ClassicSynced,
+};
 pub use describe::{ConsumerGroupState, Description, MemberDescription, TopicPartitions};
 pub use error::HeartbeatError;
 pub use offsets::{CommitCheck, OffsetCommit};
+pub use reply::Reply;
 pub use request::{
     check_request, Heartbeat, HeartbeatReply, HeartbeatRequest, Partitions, JOIN_EPOCH, LEAVE_EPOCH, LEAVE_STATIC_EPOCH,
 };
-pub use settings::ConsumerSettings;
-pub use stored::{AssignedPartitions, ConsumerGroupChange, MemberState, Persist, StoredConsumerGroup, StoredGroup, StoredMember};
+pub use settings::{ConsumerSettings, MigrationPolicy};
+pub use stored::{
+    AssignedPartitions, ClassicMember, ClassicProtocol, ConsumerGroupChange, MemberState, Persist, StoredConsumerGroup,
+    StoredGroup, StoredMember,
+};
 pub use topics::{TopicFacts, TopicsImage};
 
 use members::{Member, Members};
@@ -69,6 +80,8 @@ pub struct ConsumerGroup<W> {
     /// When the target assignment was computed; `None`: before the restart, or never.
     assigned_at: Option<Instant>,
     outbox: Outbox<W>,
+    /// What the group became, until that is given out to be written.
+    downgraded: Option<ClassicGroupImage>,
     closed: Option<HeartbeatError>,
 }
 
@@ -88,6 +101,7 @@ impl<W> ConsumerGroup<W> {
             compared: None,
             assigned_at: None,
             outbox: Outbox::new(),
+            downgraded: None,
             closed: None,
         }
     }
@@ -105,11 +119,7 @@ impl<W> ConsumerGroup<W> {
         group.group = stored.group;
         group.written = Some(stored.group);
         for stored in stored.members {
-            let mut member = Member {
-                stored,
-                session_deadline: now + settings.session_timeout,
-                revocation: None,
-            };
+            let mut member = group.with_timers(stored, now + settings.session_timeout);
             member.restart_revocation(now);
             group.members.put(member);
         }
@@ -134,7 +144,7 @@ impl<W> ConsumerGroup<W> {
     }
 
     /// The next reply that may leave.
-    pub fn poll_reply(&mut self) -> Option<(W, HeartbeatReply)> {
+    pub fn poll_reply(&mut self) -> Option<(W, Reply)> {
         self.outbox.poll_reply()
     }
 
@@ -158,6 +168,11 @@ impl<W> ConsumerGroup<W> {
     /// Ends an input: what it changed is to be written as one.
     fn commit(&mut self) {
         let mut change = self.members.take_change();
+        if let Some(downgrade) = self.downgraded.take() {
+            change.downgrade = Some(downgrade);
+            self.outbox.push_change(change);
+            return;
+        }
         if self.written != Some(self.group) && (self.written.is_some() || !change.is_empty()) {
             change.group = Some(self.group);
             self.written = Some(self.group);

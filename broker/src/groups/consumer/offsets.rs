@@ -38,7 +38,7 @@ impl CommitCheck<'_> {
     /// at least since that epoch (KIP-1251).
     ///
     /// # Errors
-    /// STALE_MEMBER_EPOCH (113).
+    /// STALE_MEMBER_EPOCH (113), for a classic member ILLEGAL_GENERATION (22).
     pub fn check_partition(&self, topic: &Uuid, partition: i32) -> Result<(), ResponseError> {
         let Some((member, epoch)) = self.older else { return Ok(()) };
         let assignment_epoch = [&member.assigned, &member.pending_revocation]
@@ -46,8 +46,16 @@ impl CommitCheck<'_> {
             .find_map(|partitions| partitions.get(topic)?.get(&partition));
         match assignment_epoch {
             Some(assignment_epoch) if epoch >= *assignment_epoch => Ok(()),
-            _ => Err(ResponseError::StaleMemberEpoch),
+            _ => Err(stale(member)),
         }
+    }
+}
+
+/// A wrong epoch in the words of the member's protocol.
+fn stale(member: &StoredMember) -> ResponseError {
+    match member.classic {
+        Some(_) => ResponseError::IllegalGeneration,
+        None => ResponseError::StaleMemberEpoch,
     }
 }
 
@@ -55,7 +63,7 @@ impl<W> ConsumerGroup<W> {
     /// Whether offsets may be committed, apart from [`CommitCheck::check_partition`].
     ///
     /// # Errors
-    /// UNKNOWN_MEMBER_ID (25), STALE_MEMBER_EPOCH (113) for an epoch that the member has not reached, UNSUPPORTED_VERSION (35) for
+    /// UNKNOWN_MEMBER_ID (25), STALE_MEMBER_EPOCH (113) or ILLEGAL_GENERATION (22) for an epoch that the member has not reached, UNSUPPORTED_VERSION (35) for
     /// an OffsetCommit that is too old for a member of this protocol.
     pub fn check_offset_commit(&self, commit: &OffsetCommit<'_>) -> Result<CommitCheck<'_>, ResponseError> {
         let anything = Ok(CommitCheck { older: None });
@@ -67,12 +75,12 @@ impl<W> ConsumerGroup<W> {
             return anything;
         }
         let member = self.members.get(commit.member_id).ok_or(ResponseError::UnknownMemberId)?;
-        if !commit.transactional && commit.version < OFFSET_COMMIT_VERSION {
+        if !commit.transactional && member.stored.classic.is_none() && commit.version < OFFSET_COMMIT_VERSION {
             return Err(ResponseError::UnsupportedVersion);
         }
         match commit.member_epoch.cmp(&member.stored.member_epoch) {
             std::cmp::Ordering::Equal => anything,
-            std::cmp::Ordering::Greater => Err(ResponseError::StaleMemberEpoch),
+            std::cmp::Ordering::Greater => Err(stale(&member.stored)),
             std::cmp::Ordering::Less => Ok(CommitCheck {
                 older: Some((&member.stored, commit.member_epoch)),
             }),
@@ -82,7 +90,7 @@ impl<W> ConsumerGroup<W> {
     /// Whether committed offsets may be fetched; who names no member may.
     ///
     /// # Errors
-    /// UNKNOWN_MEMBER_ID (25), STALE_MEMBER_EPOCH (113).
+    /// UNKNOWN_MEMBER_ID (25), STALE_MEMBER_EPOCH (113), for a classic member ILLEGAL_GENERATION (22).
     pub fn check_offset_fetch(&self, member_id: Option<&str>, member_epoch: i32) -> Result<(), ResponseError> {
         if member_id.is_none() && member_epoch < 0 {
             return Ok(());
@@ -93,7 +101,7 @@ impl<W> ConsumerGroup<W> {
         if member.stored.member_epoch == member_epoch {
             Ok(())
         } else {
-            Err(ResponseError::StaleMemberEpoch)
+            Err(stale(&member.stored))
         }
     }
 

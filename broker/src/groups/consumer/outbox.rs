@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use super::error::HeartbeatError;
-use super::request::HeartbeatReply;
+use super::reply::Reply;
 use super::stored::{ConsumerGroupChange, Persist};
 
 #[derive(Debug)]
@@ -15,7 +15,7 @@ pub(super) struct Outbox<W> {
     durable: u64,
     changes: VecDeque<Persist>,
     /// Replies in the order of their requests, each with the last token before it.
-    replies: VecDeque<(u64, W, HeartbeatReply)>,
+    replies: VecDeque<(u64, W, Reply)>,
 }
 
 impl<W> Outbox<W> {
@@ -36,7 +36,7 @@ impl<W> Outbox<W> {
         });
     }
 
-    pub fn push_reply(&mut self, waiter: W, reply: HeartbeatReply) {
+    pub fn push_reply(&mut self, waiter: W, reply: Reply) {
         self.replies.push_back((self.last, waiter, reply));
     }
 
@@ -44,7 +44,7 @@ impl<W> Outbox<W> {
         self.changes.pop_front()
     }
 
-    pub fn poll_reply(&mut self) -> Option<(W, HeartbeatReply)> {
+    pub fn poll_reply(&mut self) -> Option<(W, Reply)> {
         let (token, ..) = self.replies.front()?;
         if *token > self.durable {
             return None;
@@ -71,7 +71,7 @@ impl<W> Outbox<W> {
         self.changes.clear();
         self.durable = self.last;
         for (.., reply) in &mut self.replies {
-            *reply = Err(error.clone());
+            reply.refuse(error);
         }
     }
 }

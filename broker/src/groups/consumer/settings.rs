@@ -4,6 +4,29 @@ use std::time::Duration;
 
 use super::assignor::Assignor;
 
+/// Whether groups may change between the classic protocol and this one while they have members (Kafka `ConsumerGroupMigrationPolicy`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MigrationPolicy {
+    /// Both ways.
+    Bidirectional,
+    /// From the classic protocol to this one.
+    Upgrade,
+    /// From this one to the classic protocol.
+    Downgrade,
+    /// Neither way: members of the classic protocol cannot join.
+    Disabled,
+}
+
+impl MigrationPolicy {
+    pub(super) fn upgrades(self) -> bool {
+        matches!(self, MigrationPolicy::Bidirectional | MigrationPolicy::Upgrade)
+    }
+
+    pub(super) fn downgrades(self) -> bool {
+        matches!(self, MigrationPolicy::Bidirectional | MigrationPolicy::Downgrade)
+    }
+}
+
 /// What an operator may choose. A group's own configs are a copy of this with some fields changed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConsumerSettings {
@@ -15,6 +38,10 @@ pub struct ConsumerSettings {
     pub max_size: usize,
     /// `group.consumer.assignors`: what members may ask for; the first is the default.
     pub assignors: Vec<Assignor>,
+    /// `group.consumer.migration.policy`.
+    pub migration: MigrationPolicy,
+    /// `group.max.size`: members that a classic group may have, and so a group that becomes one.
+    pub classic_max_size: usize,
     /// `group.consumer.assignment.interval.ms`: shortest time between two target assignments of a group. Zero: none.
     pub assignment_interval: Duration,
 }
@@ -27,13 +54,15 @@ impl ConsumerSettings {
 }
 
 impl Default for ConsumerSettings {
-    /// Kafka's defaults, but for the size of a group, which Kafka does not bound.
+    /// Kafka's defaults, but for the sizes of groups, which Kafka does not bound.
     fn default() -> Self {
         ConsumerSettings {
             session_timeout: Duration::from_secs(45),
             heartbeat_interval: Duration::from_secs(5),
             max_size: 1000,
             assignors: vec![Assignor::Uniform, Assignor::Range],
+            migration: MigrationPolicy::Bidirectional,
+            classic_max_size: 1000,
             assignment_interval: Duration::from_secs(1),
         }
     }

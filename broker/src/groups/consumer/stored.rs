@@ -2,11 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
+use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::assignor::Assignor;
+use super::classic::ClassicGroupImage;
 use super::request::Partitions;
 
 /// Partitions by topic id, each with the member epoch in which the member got it (KIP-1251's assignment epoch).
@@ -36,6 +39,25 @@ impl MemberState {
         .into_iter()
         .find(|state| *state as u8 == number)
     }
+}
+
+/// A protocol of a classic member's JoinGroup (Kafka `ClassicProtocol`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClassicProtocol {
+    /// Its name, that of a client-side assignor.
+    pub name: String,
+    /// A `ConsumerProtocolSubscription` with its version before it.
+    #[serde(with = "crate::groups::base64_bytes")]
+    pub metadata: Bytes,
+}
+
+/// What a member of the classic protocol has besides (Kafka `ClassicMemberMetadata`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClassicMember {
+    /// Its session timeout, in milliseconds.
+    pub session_timeout_ms: i32,
+    /// What it supports, the most preferred first.
+    pub protocols: Vec<ClassicProtocol>,
 }
 
 /// One member. `ConsumerGroupMemberMetadata`, `ConsumerGroupCurrentMemberAssignment` and `ConsumerGroupTargetAssignmentMember` of Kafka in
@@ -72,6 +94,8 @@ pub struct StoredMember {
     pub pending_revocation: AssignedPartitions,
     /// What it is to have in the end.
     pub target: Partitions,
+    /// Of a member that uses the classic protocol (JoinGroup, SyncGroup, Heartbeat) until it is replaced by a newer client.
+    pub classic: Option<ClassicMember>,
 }
 
 impl StoredMember {
@@ -93,6 +117,7 @@ impl StoredMember {
             assigned: AssignedPartitions::new(),
             pending_revocation: AssignedPartitions::new(),
             target: Partitions::new(),
+            classic: None,
         }
     }
 
@@ -107,6 +132,11 @@ impl StoredMember {
             .into_iter()
             .flatten()
             .flat_map(|(topic, partitions)| partitions.keys().map(move |partition| (*topic, *partition)))
+    }
+
+    /// Time that it may take to revoke partitions, or as a classic member to join and to sync.
+    pub(super) fn rebalance_timeout(&self) -> Duration {
+        Duration::from_millis(u64::try_from(self.rebalance_timeout_ms).unwrap_or_default())
     }
 
     /// The regular expression that it is subscribed to, if any.
@@ -144,6 +174,9 @@ pub struct ConsumerGroupChange {
     pub members: Vec<StoredMember>,
     /// The group's numbers, if they changed or were never written.
     pub group: Option<StoredGroup>,
+    /// Of a group whose last member of this protocol is gone: in the same transaction the consumer group is deleted and this classic group
+    /// stored in its place. It is the last change; what waits for replies gets them, and further requests are the classic group's.
+    pub downgrade: Option<ClassicGroupImage>,
 }
 
 impl ConsumerGroupChange {
@@ -156,10 +189,11 @@ impl ConsumerGroupChange {
         self.removed.extend(later.removed);
         self.members.extend(later.members);
         self.group = later.group.or(self.group);
+        self.downgrade = later.downgrade.or(self.downgrade.take());
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.removed.is_empty() && self.members.is_empty() && self.group.is_none()
+        *self == ConsumerGroupChange::default()
     }
 }
 

@@ -29,6 +29,15 @@ impl<W> ConsumerGroup<W> {
             return;
         }
         self.compared = Some(seen);
+        let hash = self.hash(topics);
+        if must || hash != self.group.metadata_hash {
+            self.group.metadata_hash = hash;
+            self.group.group_epoch += 1;
+        }
+    }
+
+    /// See [`metadata_hash`].
+    pub(super) fn hash(&self, topics: &dyn TopicsImage) -> i64 {
         let distinct: BTreeSet<&BTreeSet<String>> = self
             .members
             .iter()
@@ -36,11 +45,7 @@ impl<W> ConsumerGroup<W> {
             .collect();
         let matched = self.regexes.iter().flat_map(|(_, topics)| topics);
         let names = distinct.into_iter().flatten().chain(matched).map(String::as_str).collect();
-        let hash = metadata_hash(&names, self.regexes.iter(), topics);
-        if must || hash != self.group.metadata_hash {
-            self.group.metadata_hash = hash;
-            self.group.group_epoch += 1;
-        }
+        metadata_hash(&names, self.regexes.iter(), topics)
     }
 
     /// Computes a new target assignment if the group epoch is ahead and the last one was not made just now.

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::disk::{DiskChange, DiskWatch, FreeSpace};
-use super::engine::{CommitMode, Engine, EngineError, EngineResult, LogPosition, PlacedBatch, TopicNumber, TopicRecord};
+use super::engine::{CommitMode, Engine, EngineResult, LogPosition, PlacedBatch, TopicNumber, TopicRecord};
 use super::group_jobs::GroupTask;
 use super::jobs::{
     AddPartitionsJob, AllocateProducerIdsJob, AlterConfigsJob, AppendJob, Appended, CreateJob, DeleteJob, DeleteRecordsJob, Job,

@@ -110,19 +110,27 @@ pub(super) fn join(member_id: &str, names: &[&str]) -> HeartbeatRequest {
 }
 
 impl HeartbeatRequest {
-    fn instance(mut self, instance_id: &str) -> Self {
+    pub(super) fn instance(mut self, instance_id: &str) -> Self {
         self.instance_id = Some(instance_id.to_owned());
         self
     }
 
-    fn owning(mut self, owned: &Partitions) -> Self {
+    pub(super) fn owning(mut self, owned: &Partitions) -> Self {
         self.owned = Some(owned.clone());
         self
     }
 
-    fn regex(mut self, regex: &str) -> Self {
+    pub(super) fn regex(mut self, regex: &str) -> Self {
         self.subscribed_topic_regex = Some(regex.to_owned());
         self
+    }
+}
+
+/// The reply to a heartbeat of this protocol.
+pub(super) fn heartbeat_reply(reply: Reply) -> HeartbeatReply {
+    match reply {
+        Reply::Heartbeat(reply) => reply,
+        other => panic!("{other:?}"),
     }
 }
 
@@ -166,6 +174,7 @@ impl Script {
             self.group.persisted(persist.token);
         }
         let (answered, reply) = self.group.poll_reply().unwrap();
+        let reply = heartbeat_reply(reply);
         assert_eq!(answered, waiter);
         assert!(self.group.poll_reply().is_none());
         reply
