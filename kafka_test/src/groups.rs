@@ -30,6 +30,7 @@ pub const SHORTEST_SESSION_MS: i32 = 6_000;
 /// The first version of JoinGroup whose dynamic members are told their id and asked to come back with it (KIP-394).
 pub const MEMBER_ID_REQUIRED_SINCE: i16 = 4;
 
+const GROUP_ID_NOT_FOUND: i16 = 69;
 const MEMBER_ID_REQUIRED: i16 = 79;
 
 /// Text as a request carries it.
@@ -52,12 +53,19 @@ impl Server {
         eventually("a coordinator", || {
             (connection.call(0, &request).error_code == 0).then_some(())
         });
-        // Apache Kafka names the coordinator before it has loaded the group.
-        eventually("the coordinator has loaded", || {
-            (describe(&mut connection, &name).error_code != 14).then_some(())
-        });
+        await_coordinator(&mut connection, &name);
         name
     }
+}
+
+/// Waits until the coordinator answers about a group: Apache Kafka names it before it has begun to load the groups, and before it has
+/// ended.
+pub fn await_coordinator(connection: &mut Connection, group: &str) {
+    eventually("the coordinator has loaded", || {
+        [0, GROUP_ID_NOT_FOUND]
+            .contains(&describe(connection, group).error_code)
+            .then_some(())
+    });
 }
 
 /// What a consumer says about itself: the topics that it wants, and what its assignor wants to say (version 0 of Kafka's consumer

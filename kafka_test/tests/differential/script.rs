@@ -7,14 +7,12 @@ use crate::pair::{Both, Frame, Outcome, Pair};
 use kafka_protocol::messages::{CreateTopicsRequest, FindCoordinatorRequest, InitProducerIdRequest};
 use kafka_protocol::protocol::StrBytes;
 use kafka_test::batch::Batch;
-use kafka_test::groups::describe;
+use kafka_test::groups::await_coordinator;
 use kafka_test::patience::{eventually, try_within, PATIENCE};
 use kafka_test::requests::init_producer_id;
 use kafka_test::topic::{creatable, unique_name};
 use serde_json::{json, Value};
 use std::collections::BTreeSet;
-
-const COORDINATOR_LOAD_IN_PROGRESS: i16 = 14;
 
 /// A sequence of requests that both servers get, at each version of one API.
 pub struct Script {
@@ -150,9 +148,7 @@ impl<'a> Session<'a> {
             eventually("a coordinator", || {
                 (connection.call(0, &request).error_code == 0).then_some(())
             });
-            eventually("the coordinator has loaded", || {
-                (describe(&mut connection, "g").error_code != COORDINATOR_LOAD_IN_PROGRESS).then_some(())
-            });
+            await_coordinator(&mut connection, "g");
         }
     }
 

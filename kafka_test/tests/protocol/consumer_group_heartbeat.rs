@@ -6,7 +6,7 @@ use kafka_test::consumer_group::{
     assigned, count, joining, keep_alive, names, owning, settle, ConsumerMember, Partitions, JOIN_EPOCH, LEAVE_EPOCH,
     LEAVE_FOR_A_WHILE_EPOCH,
 };
-use kafka_test::groups::{text, Joining, Member};
+use kafka_test::groups::{heartbeat_request, leave_errors, leave_request, sync_request, text, Joining, Member};
 use kafka_test::offsets::{commit, commit_errors, commit_request, committed, committing, fetch, fetch_request, fetched};
 use kafka_test::patience::eventually;
 use kafka_test::server::Server;
@@ -334,4 +334,64 @@ fn groups_change_their_type_when_empty() {
         (refused.error_code, refused.member_epoch),
         (code::GROUP_ID_NOT_FOUND, JOIN_EPOCH)
     );
+}
+
+/// Goal: a member that does not give up what it is told to within its own rebalance timeout is put out, and the other gets all.
+#[test]
+fn who_does_not_give_up_is_out() {
+    let server = Server::shared();
+    let topic = server.topic("stubborn", 2);
+    let group = server.group("stubborn");
+    let mut stubborn = ConsumerMember::new(server, &group);
+    let request = joining(&group, &stubborn.id, &[&topic]).with_rebalance_timeout_ms(1_000);
+    assert_eq!(stubborn.send(&request).error_code, 0);
+    settle(&mut [&mut stubborn], &[2]);
+    let all = stubborn.owned.clone();
+    let mut second = ConsumerMember::new(server, &group);
+    second.join(&[&topic]);
+    let refused = eventually("it is put out", || {
+        assert_eq!(second.heartbeat().error_code, 0);
+        let request = keep_alive(&group, &stubborn.id, stubborn.epoch).with_topic_partitions(Some(owning(&all)));
+        let reply = stubborn.send(&request);
+        (reply.error_code != 0).then_some(reply.error_code)
+    });
+    assert!(
+        [code::UNKNOWN_MEMBER_ID, code::FENCED_MEMBER_EPOCH].contains(&refused),
+        "{refused}"
+    );
+    settle(&mut [&mut second], &[2]);
+    assert_eq!(second.owned, all);
+}
+
+/// Goal: a classic client cannot join a group of KIP-848 members with another type, nor sync or send heartbeats as one of them; LeaveGroup
+/// takes one of them out.
+#[test]
+fn classic_requests_to_members_of_the_other_kind() {
+    let server = Server::shared();
+    let topic = server.topic("mixed", 1);
+    let group = server.group("mixed");
+    let mut member = ConsumerMember::new(server, &group);
+    member.join(&[&topic]);
+    settle(&mut [&mut member], &[1]);
+    let (id, epoch) = (member.id.clone(), member.epoch);
+    let connect = Joining {
+        protocol_type: "connect".to_owned(),
+        ..Joining::new(&group)
+    };
+    let connection = &mut member.connection;
+    let joined = connection.call(9, &connect.request());
+    assert_eq!(joined.error_code, code::INCONSISTENT_GROUP_PROTOCOL);
+    let synced = sync_request(&group, epoch, &id, &[])
+        .with_protocol_type(Some(text("consumer")))
+        .with_protocol_name(Some(text("range")));
+    assert_eq!(connection.call(5, &synced).error_code, code::UNKNOWN_MEMBER_ID);
+    let beaten = connection.call(4, &heartbeat_request(&group, epoch, &id));
+    assert_eq!(beaten.error_code, code::UNKNOWN_MEMBER_ID);
+    let left = connection.call(5, &leave_request(5, &group, &[("x", None), (&id, None)]));
+    assert_eq!(
+        leave_errors(5, &left),
+        [code::UNKNOWN_MEMBER_ID, 0],
+        "which an administrator may do"
+    );
+    assert_eq!(member.heartbeat().error_code, code::UNKNOWN_MEMBER_ID);
 }
