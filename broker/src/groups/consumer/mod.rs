@@ -6,7 +6,8 @@
 //! all members; and it moves this one member towards its target ([`MemberState`]), which gives the member a new **member epoch**
 //! once it has given up what it must. What other members have to do waits for their own heartbeats.
 //!
-//! Who uses it calls an input ([`ConsumerGroup::heartbeat`], [`ConsumerGroup::handle_timeout`]), then empties
+//! Who uses it calls an input ([`ConsumerGroup::heartbeat`], [`ConsumerGroup::handle_timeout`], and for clients of the classic protocol
+//! [`ConsumerGroup::classic_join`] and its neighbours), then empties
 //! [`ConsumerGroup::poll_persist`] and writes what it gives, in order; calls [`ConsumerGroup::persisted`] when that is durable; and after each
 //! of these empties [`ConsumerGroup::poll_reply`] and sets its timer to [`ConsumerGroup::next_timeout`]. If a write fails it calls
 //! [`ConsumerGroup::close`], throws the group away and restores it from what is stored: the machine undoes nothing.

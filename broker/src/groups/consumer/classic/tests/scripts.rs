@@ -95,6 +95,29 @@ fn the_timeouts_of_classic_members() {
     assert!(is_there(&script), "it joined and synced");
 }
 
+/// A classic member that has to revoke is told to join by its heartbeats, at the newest epoch too, and only then has a time to do so.
+#[test]
+fn a_classic_member_revokes_by_joining() {
+    let mut script = Script::new(&[("a", 2)]);
+    script.accepted(join("x", &[]));
+    script.joined(classic_join("c", &[]));
+    script.settings.assignment_interval = Duration::from_secs(60);
+    let unsubscribed = ClassicJoin {
+        protocols: vec![protocol("range", subscription(&[], &[("a", &[0, 1])]))],
+        ..classic_join("c", &[])
+    };
+    assert_eq!(script.joined(unsubscribed), 2);
+    assert_eq!(script.member("c").state, MemberState::UnrevokedPartitions);
+    assert_eq!(script.group.group.assignment_epoch, 2);
+    assert_eq!(script.classic_sync(member("c", 2)), Ok(Partitions::new()));
+    script.sleep(Duration::from_secs(11));
+    assert_eq!(script.classic_beat(&member("c", 2)), Err(ResponseError::RebalanceInProgress));
+    script.sleep(Duration::from_secs(9));
+    assert_eq!(script.classic_beat(&member("c", 2)), Err(ResponseError::RebalanceInProgress));
+    script.sleep(Duration::from_secs(1));
+    assert_eq!(script.classic_beat(&member("c", 2)), Err(ResponseError::UnknownMemberId));
+}
+
 /// A static member may be replaced by one of the other protocol without leaving.
 #[test]
 fn static_members_change_sides() {
