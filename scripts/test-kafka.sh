@@ -11,5 +11,5 @@ scripts/build-tests.sh
 export KAFKA_TEST_INSTALLED=yes
 status=0
 KAFKA_TEST_TARGET=apache cargo test --release --workspace --test protocol --test clients --test groups "$@" || status=1
-cargo test --release --workspace --test tools --test differential "$@" || status=1
+cargo test --release --workspace --test tools --test differential --test groups "$@" || status=1
 exit "$status"
