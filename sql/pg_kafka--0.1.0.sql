@@ -232,7 +232,7 @@ COMMENT ON VIEW kafka.group_members IS
 
 CREATE VIEW kafka.consumer_lag AS
 SELECT c.group_id, p.topic, p.partition, c.member_id, c.committed_offset, p.end_offset,
-       p.end_offset - greatest(c.committed_offset, p.log_start_offset) AS lag
+       CASE WHEN c.committed_offset IS NOT NULL THEN p.end_offset - greatest(c.committed_offset, p.log_start_offset) END AS lag
   FROM (SELECT coalesce(o.group_id, m.group_id) AS group_id, coalesce(t.name, m.topic) AS topic,
                coalesce(o.partition, m.partition) AS partition, m.member_id, o.committed_offset
           FROM kafka.committed_offsets o
