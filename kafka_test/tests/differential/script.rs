@@ -4,7 +4,7 @@ use crate::allowed::{Exception, ALLOWED, UNORDERED};
 use crate::codec::{bytes, uuid};
 use crate::compare::{Comparison, Difference};
 use crate::pair::{Both, Frame, Outcome, Pair};
-use kafka_protocol::messages::{CreateTopicsRequest, FindCoordinatorRequest};
+use kafka_protocol::messages::{CreateTopicsRequest, FindCoordinatorRequest, InitProducerIdRequest};
 use kafka_protocol::protocol::StrBytes;
 use kafka_test::batch::Batch;
 use kafka_test::patience::{eventually, try_within, PATIENCE};
@@ -157,6 +157,15 @@ impl<'a> Session<'a> {
             .with_key_type(1);
         eventually("a coordinator", || {
             (connection.call(1, &request).error_code == 0).then_some(())
+        });
+    }
+
+    /// Waits until Apache Kafka has producer ids to give out: it asks its controller for them when they are first wanted.
+    pub fn kafka_ready_for_producers(&mut self) {
+        let mut connection = self.pair.sides.kafka.server.connect();
+        let request = InitProducerIdRequest::default().with_transactional_id(None);
+        eventually("a producer id", || {
+            (connection.call(0, &request).error_code == 0).then_some(())
         });
     }
 
