@@ -33,6 +33,7 @@ fn scenarios(scale: f64) -> Vec<Scenario> {
         batch_bytes: 16 * 1024,
         linger: Duration::from_millis(5),
         idempotent: false,
+        in_flight: None,
         rate: None,
     };
     let large = Load {
@@ -47,6 +48,13 @@ fn scenarios(scale: f64) -> Vec<Scenario> {
         Scenario {
             name: "1 KiB, batches of 16 KiB",
             load: base.clone(),
+        },
+        Scenario {
+            name: "1 KiB, batches of 16 KiB, 5 in flight",
+            load: Load {
+                in_flight: Some(5),
+                ..base.clone()
+            },
         },
         Scenario {
             name: "1 KiB, batches of 16 KiB, idempotent",

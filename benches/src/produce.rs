@@ -39,6 +39,8 @@ pub struct Load {
     pub linger: Duration,
     /// Whether the producer is idempotent, which needs acks `all`.
     pub idempotent: bool,
+    /// Requests that the client has unanswered at most; `None`: its default, a million, or five of an idempotent one.
+    pub in_flight: Option<u32>,
     /// Records a second; `None`: as fast as the client's buffer of 256 MiB takes them.
     pub rate: Option<f64>,
 }
@@ -231,6 +233,9 @@ fn connect(target: &Target, load: &Load) -> Result<ThreadedProducer<Deliveries>,
         .set("linger.ms", load.linger.as_millis().to_string())
         .set("queue.buffering.max.messages", "2000000")
         .set("queue.buffering.max.kbytes", "262144");
+    if let Some(in_flight) = load.in_flight {
+        config.set("max.in.flight.requests.per.connection", in_flight.to_string());
+    }
     let producer: ThreadedProducer<Deliveries> = config.create_with_context(deliveries)?;
     producer.client().fetch_metadata(Some(&load.topic), PATIENCE)?;
     Ok(producer)

@@ -109,6 +109,7 @@ pub fn large_batches(target: &Target, postgres: &mut Client) -> Result<Disk, Err
         batch_bytes: 16384,
         linger: std::time::Duration::from_millis(50),
         idempotent: false,
+        in_flight: None,
         rate: None,
     };
     target.fresh_topic(&load.topic, load.partitions)?;

@@ -16,7 +16,7 @@ usage: load COMMAND [--flag value ...]
 produce   send records to assigned partitions, open loop
             --topic bench  --partitions 3  --records 100000  --size 1024 (bytes of a value)  --payload random|json
             --codec none|gzip|snappy|lz4|zstd  --acks all|1|0  --batch 16384 (bytes)  --linger 5 (ms)  --rate (records/s; default: all it can)
-            --idempotent no|yes (with acks all)
+            --idempotent no|yes (with acks all)  --in-flight (requests; an idempotent client has 5 at most, so compare with that)
             --fresh yes|no (make the topic anew)
 fetch     read assigned partitions from their beginning
             --topic bench  --partitions 3  --records 100000  --partition-bytes 1048576
@@ -71,6 +71,7 @@ fn produce(words: Vec<String>) -> Result<(), Error> {
             "linger",
             "rate",
             "idempotent",
+            "in-flight",
             "fresh",
         ],
     )?;
@@ -90,6 +91,7 @@ fn produce(words: Vec<String>) -> Result<(), Error> {
         batch_bytes: args.get_or("batch", 16 * 1024)?,
         linger: Duration::from_millis(args.get_or("linger", 5)?),
         idempotent: args.get_or("idempotent", "no".to_owned())? == "yes",
+        in_flight: args.get("in-flight")?,
         rate: args.get("rate")?,
     };
     if args.get_or("fresh", "yes".to_owned())? == "yes" {
