@@ -18,6 +18,8 @@ use kafka_protocol::messages::{
 use kafka_protocol::protocol::StrBytes;
 use kafka_test::batch::Batch;
 use kafka_test::configs::{alter_all, alteration, altered, described, text, Op, BROKER, CLIENT_METRICS, GROUP, TOPIC};
+use kafka_test::groups::{Joining, Member};
+use kafka_test::offsets::{commit, commit_errors, commit_one, commit_request, committing};
 use kafka_test::requests::append;
 use kafka_test::server::{Server, DEFAULT_PARTITIONS};
 use kafka_test::sql::session;
@@ -391,4 +393,33 @@ fn the_quorum_s_log_is_the_write_ahead_log() {
     assert_eq!(partition.leader_epoch, epoch);
     let listener = &reply.nodes[0].listeners[0];
     assert!(server.bootstrap.ends_with(&format!(":{}", listener.port)));
+}
+
+/// Goal: a protocol that a member names twice counts once, and a subscription that claims more than it has is answered.
+#[test]
+fn odd_protocols_of_members_are_answered() {
+    let server = Server::shared();
+    let group = server.group("odd");
+    let claims_too_much: &[u8] = b"\0\0\x7f\xff\xff\xff";
+    for protocols in [[("a", claims_too_much), ("b", b"")], [("a", b""), ("a", b"")]] {
+        let mut member = Member::with(server, Joining::new(&group).protocols(&protocols));
+        let joined = member.join();
+        assert_eq!((joined.error_code, joined.protocol_name.as_deref()), (0, Some("a")));
+        assert_eq!(member.sync(&[(member.id().to_owned().as_str(), b"x")]).error_code, 0);
+        assert_eq!(member.leave(), 0);
+    }
+}
+
+/// Goal: NUL stands in no name of a group, and in no metadata of an offset.
+#[test]
+fn names_with_nul_are_refused() {
+    let server = Server::shared();
+    let topic = server.topic("nul", 1);
+    let mut connection = server.connect();
+    assert_eq!(commit_one(&mut connection, 9, "g\0", &topic, 0, 1), 24);
+    let group = server.group("nul");
+    let request = commit_request(&group, &topic, vec![committing(0, 1, Some("a\0b"))]);
+    assert_eq!(commit_errors(&commit(&mut connection, 9, &request)), [INVALID_REQUEST]);
+    let mut joining = Joining::new(&group).instance("i\0");
+    assert_eq!(joining.join(&mut connection, 9).error_code, INVALID_REQUEST);
 }

@@ -11,7 +11,7 @@ use kafka_protocol::ResponseError;
 use super::group_requests::text;
 use super::operations::{GROUP, NOT_ASKED};
 use super::{Context, RequestInfo};
-use crate::groups::consumer::{self, Description, MemberDescription};
+use crate::groups::consumer::{self, Description, HeartbeatError, MemberDescription};
 use crate::limits;
 
 const MEMBER_TYPE: i16 = 1;
@@ -32,23 +32,22 @@ pub async fn handle(
     let mut groups = Vec::with_capacity(body.group_ids.len());
     for group_id in body.group_ids {
         let described = match left {
-            _ if group_id.is_empty() => Err(ResponseError::InvalidGroupId),
-            0 => Err(ResponseError::InvalidRequest),
+            _ if group_id.is_empty() => Err(HeartbeatError::Closed(ResponseError::InvalidGroupId)),
+            0 => Err(HeartbeatError::Closed(ResponseError::InvalidRequest)),
             _ => context.groups.describe_consumer(&group_id).await,
         };
-        let message = || Some(text(format!("Group {} not found.", group_id.as_str())));
         let group = DescribedGroup::default()
-            .with_group_id(group_id.clone())
+            .with_group_id(group_id)
             .with_authorized_operations(NOT_ASKED);
         groups.push(match described {
-            Ok(Some(description)) => {
+            Ok(description) => {
                 left = left.saturating_sub(size_of(&description));
                 describe(request.version, group, description).with_authorized_operations(operations)
             }
-            Ok(None) => group
-                .with_error_code(ResponseError::GroupIdNotFound.code())
-                .with_error_message(message()),
-            Err(error) => group.with_error_code(error.code()),
+            Err(HeartbeatError::Closed(error)) => group.with_error_code(error.code()),
+            Err(error) => group
+                .with_error_code(error.code().code())
+                .with_error_message(Some(text(error.to_string()))),
         });
     }
     ConsumerGroupDescribeResponse::default().with_groups(groups)

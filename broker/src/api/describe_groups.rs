@@ -44,8 +44,8 @@ pub async fn handle(context: &Context, request: &RequestInfo, body: DescribeGrou
                 left = left.saturating_sub(size_of(&description));
                 describe(request.version, group, description).with_authorized_operations(operations)
             }
-            Ok(Described::Missing) => missing(request.version, group, "not found"),
-            Ok(Described::Consumer) => missing(request.version, group, "is not a classic group"),
+            Ok(Described::Missing) => missing(request.version, group, "not found", operations),
+            Ok(Described::Consumer) => missing(request.version, group, "is not a classic group", operations),
             Err(error) => group.with_error_code(error.code()),
         }
     });
@@ -72,10 +72,11 @@ fn describe(version: i16, group: DescribedGroup, description: ClassicDescription
         .with_members(members.collect())
 }
 
-fn missing(version: i16, group: DescribedGroup, reason: &str) -> DescribedGroup {
+/// Before version 6 it is no error, so that operations are told too.
+fn missing(version: i16, group: DescribedGroup, reason: &str, operations: i32) -> DescribedGroup {
     let dead = StrBytes::from_static_str(ClassicState::Dead.as_str());
     if version < NOT_FOUND {
-        return group.with_group_state(dead);
+        return group.with_group_state(dead).with_authorized_operations(operations);
     }
     let message = format!("Group {} {reason}.", group.group_id.as_str());
     group

@@ -137,20 +137,24 @@ impl Coordinator {
             true => Missing::Create,
             false => Missing::Skip,
         };
+        let not_found = match request.member_epoch {
+            ..JOIN_EPOCH => format!("Group {group_id} not found."),
+            _ => format!("Consumer group {group_id} not found."),
+        };
         let (waiter, reply) = oneshot::channel();
         let begun = self.with_group(group_id, missing, |group| match missing {
             Missing::Create => group.join_consumer(&around, request, waiter),
             Missing::Skip => {
                 let group = group
                     .consumer()
-                    .ok_or(HeartbeatError::Closed(ResponseError::GroupIdNotFound))?;
+                    .ok_or_else(|| HeartbeatError::GroupIdNotFound(format!("Group {group_id} is not a consumer group.")))?;
                 group.heartbeat(&around.consumer, &around.topics, now(), request, waiter);
                 Ok(())
             }
         });
         match begun {
             Ok(Some(begun)) => begun?,
-            Ok(None) => return Err(HeartbeatError::Closed(ResponseError::GroupIdNotFound)),
+            Ok(None) => return Err(HeartbeatError::GroupIdNotFound(not_found)),
             Err(error) => return Err(HeartbeatError::Closed(error)),
         }
         match reply.await {
@@ -160,25 +164,30 @@ impl Coordinator {
         }
     }
 
-    /// ConsumerGroupDescribe, once all that it shows is durable; `None`: there is no such group of this protocol.
+    /// ConsumerGroupDescribe, once all that it shows is durable.
     ///
     /// # Errors
-    /// Those of the coordinator; COORDINATOR_NOT_AVAILABLE (15) if it does not become durable in time.
-    pub async fn describe_consumer(&self, group_id: &str) -> Result<Option<Description>, ResponseError> {
+    /// [`HeartbeatError::GroupIdNotFound`] (69), also for a classic group; those of the coordinator; COORDINATOR_NOT_AVAILABLE (15) if
+    /// it does not become durable in time.
+    pub async fn describe_consumer(&self, group_id: &str) -> Result<Description, HeartbeatError> {
         let deadline = now() + limits::GROUP_CONFIRMATION_PATIENCE;
         loop {
             let around = self.surroundings();
             let described = self.with_group(group_id, Missing::Skip, |group| {
-                group
-                    .describe_consumer(&around)
-                    .map(|described| described.map_err(|stored| stored.notified_owned()))
-            })?;
-            match described.flatten() {
-                None => return Ok(None),
-                Some(Ok(description)) => return Ok(Some(description)),
-                Some(Err(stored)) => tokio::time::timeout_at(deadline.into(), stored)
+                let described = group.describe_consumer(&around);
+                described.map(|described| described.map_err(|stored| stored.notified_owned()))
+            });
+            match described.map_err(HeartbeatError::Closed)? {
+                None => return Err(HeartbeatError::GroupIdNotFound(format!("Group {group_id} not found."))),
+                Some(None) => {
+                    return Err(HeartbeatError::GroupIdNotFound(format!(
+                        "Group {group_id} is not a consumer group."
+                    )))
+                }
+                Some(Some(Ok(description))) => return Ok(description),
+                Some(Some(Err(stored))) => tokio::time::timeout_at(deadline.into(), stored)
                     .await
-                    .map_err(|_| ResponseError::CoordinatorNotAvailable)?,
+                    .map_err(|_| HeartbeatError::Closed(ResponseError::CoordinatorNotAvailable))?,
             }
         }
     }

@@ -150,9 +150,9 @@ pub const ALLOWED: &[Exception] = &[
     Exception::circumstance("DescribeLogDirs", "Results[].TotalBytes"),
     Exception::circumstance("DescribeLogDirs", "Results[].UsableBytes"),
     Exception::lacking("ApiVersions", "**APIs that are not served**", "ApiKeys[]"),
-    Exception::always("ApiVersions", "**No features**", "SupportedFeatures"),
-    Exception::always("ApiVersions", "**No features**", "FinalizedFeatures"),
-    Exception::always("ApiVersions", "**No features**", "FinalizedFeaturesEpoch"),
+    Exception::always("ApiVersions", "**Features**", "SupportedFeatures"),
+    Exception::always("ApiVersions", "**Features**", "FinalizedFeatures"),
+    Exception::always("ApiVersions", "**Features**", "FinalizedFeaturesEpoch"),
 ];
 
 /// The arrays whose order Kafka leaves open.

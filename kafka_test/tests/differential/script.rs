@@ -174,15 +174,6 @@ impl<'a> Session<'a> {
         });
     }
 
-    /// Waits until Apache Kafka has producer ids to give out: it asks its controller for them when they are first wanted.
-    pub fn kafka_ready_for_producers(&mut self) {
-        let mut connection = self.pair.sides.kafka.server.connect();
-        let request = InitProducerIdRequest::default().with_transactional_id(None);
-        eventually("a producer id", || {
-            (connection.call(0, &request).error_code == 0).then_some(())
-        });
-    }
-
     /// What stands for the id of a topic in a request.
     pub fn id(&self, topic: &str) -> Value {
         format!("$id:{topic}").into()

@@ -40,8 +40,9 @@ pub enum HeartbeatError {
     UnknownInstance(String),
     /// The epoch is neither the member's nor, in a retry, the one before.
     #[error(
-        "The consumer group member has member epoch {received}, the group coordinator knows epoch {known}. The member must abandon \
-         all its partitions and rejoin."
+        "The consumer group member has a {} member epoch ({received}) than the one known by the group coordinator ({known}). The member \
+         must abandon all its partitions and rejoin.",
+        if received > known { "greater" } else { "smaller" }
     )]
     FencedMemberEpoch {
         /// The epoch of the request.
@@ -50,7 +51,7 @@ pub enum HeartbeatError {
         known: i32,
     },
     /// Another member that did not leave has the instance id.
-    #[error("Static member {member_id} with instance id {instance_id} cannot join the group because the instance id is owned by {owner}.")]
+    #[error("Static member {member_id} with instance id {instance_id} cannot join the group because the instance id is owned by {owner} member.")]
     UnreleasedInstance {
         /// The member that joins.
         member_id: String,
@@ -77,6 +78,9 @@ pub enum HeartbeatError {
         /// Why not.
         reason: &'static str,
     },
+    /// There is no such group, or one of the other protocol that cannot become one of this.
+    #[error("{0}")]
+    GroupIdNotFound(String),
     /// The group is no longer served here; see [`super::ConsumerGroup::close`].
     #[error("{0}")]
     Closed(ResponseError),
@@ -95,6 +99,7 @@ impl HeartbeatError {
             HeartbeatError::UnreleasedInstance { .. } => ResponseError::UnreleasedInstanceId,
             HeartbeatError::FencedInstance { .. } => ResponseError::FencedInstanceId,
             HeartbeatError::CannotUpgrade { .. } => ResponseError::GroupIdNotFound,
+            HeartbeatError::GroupIdNotFound(_) => ResponseError::GroupIdNotFound,
             HeartbeatError::Closed(error) => *error,
         }
     }

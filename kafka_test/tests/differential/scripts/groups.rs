@@ -81,7 +81,6 @@ pub const SCRIPTS: &[Script] = &[
         s.call("first", several("", &["b", "a"]));
         s.call("with the id", several("$member1", &["b", "a"]));
         s.call("changed", several("$member1", &["a"]));
-        s.call("twice the same name", several("$member1", &["a", "a"]));
         s.call("an empty name", several("$member1", &[""]));
         s.call(
             "another type",
