@@ -252,20 +252,21 @@ fn resources_of_the_broker() {
     }
 }
 
-/// Goal: no features are supported or finalized.
+/// Goal: the new consumer groups are the one feature; what has the lowest level 0 is listed as supported from version 4 on.
 #[test]
-fn no_features() {
+fn one_feature() {
     let request = ApiVersionsRequest::default()
         .with_client_software_name(StrBytes::from_static_str("kafka-test"))
         .with_client_software_version(StrBytes::from_static_str("1"));
     let mut connection = Server::shared().connect();
-    for version in [3, 4] {
+    for (version, listed) in [(3, 0), (4, 1)] {
         let reply = connection.call(version, &request);
-        assert!(
-            reply.supported_features.is_empty() && reply.finalized_features.is_empty(),
-            "version {version}"
-        );
-        assert_eq!(reply.finalized_features_epoch, 0);
+        let finalized = reply.finalized_features.iter();
+        let finalized: Vec<_> = finalized
+            .map(|feature| (feature.name.to_string(), feature.max_version_level))
+            .collect();
+        assert_eq!(finalized, [("group.version".to_owned(), 1)], "version {version}");
+        assert_eq!((reply.supported_features.len(), reply.finalized_features_epoch), (listed, 1));
     }
 }
 

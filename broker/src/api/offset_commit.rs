@@ -29,6 +29,9 @@ use crate::limits;
 use crate::storage::groups::CommittedOffset;
 use crate::wire::cursor::{Cursor, Malformed};
 
+/// The end of the year 9999, milliseconds since 1970: a retention time beyond that, which the database has no time for, ends then.
+const NEVER_MS: i64 = 253_402_300_799_000;
+
 /// First version with topic ids.
 pub(super) const TOPIC_IDS: i16 = 10;
 
@@ -83,7 +86,8 @@ pub async fn handle(context: &Context, request: &RequestInfo, body: OffsetCommit
         return response.finish();
     }
     let committed_at_ms = now_ms();
-    let expires_at_ms = (body.retention_time_ms >= 0).then(|| committed_at_ms.saturating_add(body.retention_time_ms));
+    let expires_at_ms =
+        (body.retention_time_ms >= 0).then(|| committed_at_ms.saturating_add(body.retention_time_ms).min(NEVER_MS));
     let mut offsets = Vec::new();
     let mut outcomes = Vec::new();
     for Checked { topic, partitions, .. } in &checked {
@@ -100,7 +104,11 @@ pub async fn handle(context: &Context, request: &RequestInfo, body: OffsetCommit
     }
     let refused = commit(context, request.version, &body, offsets).await.err();
     let mut outcomes = outcomes.into_iter();
+    let without_errors = response.topics.is_empty();
     for topic in checked {
+        if without_errors {
+            response.places.clear();
+        }
         for partition in topic.partitions {
             let outcome = outcomes.next().unwrap_or(Ok(()));
             let outcome = refused.map_or(outcome, Err);
@@ -189,7 +197,8 @@ fn committed_offset(
     })
 }
 
-/// The answer as it grows: each topic once, in the order in which it is first answered (Kafka `OffsetCommitResponse.Builder`).
+/// The answer as it grows: each topic once, in the order in which it is first answered. But where no partition is missing, a topic that is
+/// named twice is answered twice (Kafka `OffsetCommitResponse.Builder.merge`).
 #[derive(Default)]
 struct Response {
     topics: Vec<OffsetCommitResponseTopic>,

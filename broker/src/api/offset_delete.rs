@@ -29,7 +29,8 @@ pub async fn handle(context: &Context, _request: &RequestInfo, body: OffsetDelet
         Err(error) => return OffsetDeleteResponse::default().with_error_code(error.code()),
     };
     let mut outcomes = outcomes.into_iter();
-    let answers = body.topics.iter().map(|topic| {
+    let named = body.topics.iter().filter(|topic| !topic.partitions.is_empty());
+    let answers = named.map(|topic| {
         let partitions = topic
             .partitions
             .iter()
