@@ -9,7 +9,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 /// The scripts of Kafka's distribution and the main classes they start.
-const TOOLS: [(&str, &str); 14] = [
+const TOOLS: [(&str, &str); 15] = [
     ("kafka-topics.sh", "org.apache.kafka.tools.TopicCommand"),
     ("kafka-configs.sh", "kafka.admin.ConfigCommand"),
     ("kafka-get-offsets.sh", "org.apache.kafka.tools.GetOffsetShell"),
@@ -29,6 +29,10 @@ const TOOLS: [(&str, &str); 14] = [
     ),
     ("kafka-console-producer.sh", "org.apache.kafka.tools.ConsoleProducer"),
     ("kafka-console-consumer.sh", "org.apache.kafka.tools.consumer.ConsoleConsumer"),
+    (
+        "kafka-consumer-groups.sh",
+        "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
+    ),
     ("ClientCompatibilityTest", "org.apache.kafka.tools.ClientCompatibilityTest"),
 ];
 

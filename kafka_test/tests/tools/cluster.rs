@@ -53,12 +53,20 @@ fn quorum() {
     assert_eq!(apache, (0, expected.to_vec(), String::new()));
 }
 
-/// Goal: no feature is supported, so that none is told and none can be changed.
+/// Goal: group.version is the one feature, and keeps its level.
 #[test]
 fn features() {
-    let [ours, _] = outputs("kafka-features.sh describe", "");
-    assert_eq!((ours.status, ours.out.as_str(), ours.err.as_str()), (0, "", ""));
-    for command in ["upgrade --feature group.version=1", "downgrade --feature metadata.version=20"] {
+    let [ours, apache] = outputs("kafka-features.sh describe", "");
+    let words = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let told = words(&ours.out);
+    assert_eq!((ours.status, ours.err.as_str()), (0, ""));
+    let level = |words: &[String]| words[..8].to_vec();
+    let apache = apache.out.lines().map(words).find(|words| words[1] == "group.version");
+    assert_eq!(level(&told), level(&apache.unwrap()));
+    for command in [
+        "downgrade --feature group.version=0",
+        "downgrade --feature metadata.version=20",
+    ] {
         let [ours, _] = outputs(&format!("kafka-features.sh {command}"), "");
         assert_eq!(ours.status, 1, "{command}: {ours:?}");
         assert!(ours.out.starts_with("Could not "), "{ours:?}");

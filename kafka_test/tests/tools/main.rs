@@ -11,6 +11,7 @@ mod clients;
 mod cluster;
 mod configs;
 mod deviation;
+mod groups;
 mod json_file;
 mod jvm;
 mod mask;
