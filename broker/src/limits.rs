@@ -69,8 +69,11 @@ pub const BYTES_PER_GROUP: usize = 16 * 1024 * 1024;
 /// Consumer groups that there may be; a further one gets COORDINATOR_NOT_AVAILABLE (15).
 pub const GROUPS: usize = 100_000;
 
-/// Bytes of all protocols of one JoinGroup, which the group keeps; more get INVALID_REQUEST (42). Kafka has the bound of a record, 1 MB,
-/// for the whole group.
+/// Bytes that all consumer groups together take in memory, about; while it is more, a member that joins gets COORDINATOR_NOT_AVAILABLE (15).
+pub const GROUPS_BYTES: usize = 256 * 1024 * 1024;
+
+/// Bytes of all that a group keeps of one member: names, and the protocols of a JoinGroup or the subscription of a heartbeat; more get
+/// INVALID_REQUEST (42). Kafka has the bound of a record, 1 MB, for the whole group.
 pub const GROUP_MEMBER_BYTES: usize = 1024 * 1024;
 
 /// Bytes of all assignments of one SyncGroup, which the group keeps; more get INVALID_REQUEST (42).

@@ -32,8 +32,11 @@ fn filled(server: &Server) -> Topic {
     topic
 }
 
-/// (partition, member, committed offset, lag) of a group in `kafka.consumer_lag`.
-fn lag(session: &mut Client, group: &str) -> Vec<(i32, Option<String>, Option<i64>, Option<i64>)> {
+/// Partition, member, committed offset and lag.
+type Lag = (i32, Option<String>, Option<i64>, Option<i64>);
+
+/// The rows of a group in `kafka.consumer_lag`.
+fn lag(session: &mut Client, group: &str) -> Vec<Lag> {
     let sql = "SELECT partition, member_id, committed_offset, lag FROM kafka.consumer_lag WHERE group_id = $1 ORDER BY partition";
     let rows = session.query(sql, &[&group]).unwrap();
     rows.iter()

@@ -13,6 +13,10 @@ use uuid::Uuid;
 use super::group_requests::{check_names, client_host, text};
 use super::{Context, RequestInfo};
 use crate::groups::consumer::{Heartbeat, HeartbeatError, HeartbeatRequest, Partitions};
+use crate::limits;
+
+/// What a name takes in memory besides its text.
+const NAME_BYTES: usize = 64;
 
 /// Answers the request.
 pub async fn handle(
@@ -45,7 +49,13 @@ fn check(body: &ConsumerGroupHeartbeatRequest) -> Result<(), ResponseError> {
         body.rack_id.as_ref(),
         body.subscribed_topic_regex.as_ref(),
     ];
-    check_names(&body.group_id, false, names.chain(others))
+    let texts: Vec<_> = names.chain(others).collect();
+    let bytes: usize = texts.iter().flatten().map(|text| text.len() + NAME_BYTES).sum();
+    check_names(&body.group_id, false, texts)?;
+    match bytes > limits::GROUP_MEMBER_BYTES {
+        true => Err(ResponseError::InvalidRequest),
+        false => Ok(()),
+    }
 }
 
 fn heartbeat(request: &RequestInfo, body: &ConsumerGroupHeartbeatRequest) -> HeartbeatRequest {

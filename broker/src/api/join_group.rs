@@ -56,11 +56,10 @@ fn check(body: &JoinGroupRequest) -> Result<(), ResponseError> {
         Some(&body.protocol_type),
     ]);
     check_names(&body.group_id, true, others)?;
-    let bytes: usize = body
-        .protocols
-        .iter()
-        .map(|protocol| protocol.name.len() + protocol.metadata.len())
-        .sum();
+    let protocols = body.protocols.iter();
+    let protocols: usize = protocols.map(|protocol| protocol.name.len() + protocol.metadata.len()).sum();
+    let instance_id = body.group_instance_id.as_ref().map_or(0, |id| id.len());
+    let bytes = protocols + instance_id + body.member_id.len() + body.protocol_type.len();
     if bytes > limits::GROUP_MEMBER_BYTES {
         return Err(ResponseError::InvalidRequest);
     }

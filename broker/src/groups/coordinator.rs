@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -38,6 +38,8 @@ pub(super) struct Shared {
     /// Whether all groups are read from storage. Before that requests get COORDINATOR_LOAD_IN_PROGRESS (14).
     loaded: AtomicBool,
     timers: Timers,
+    /// About how many bytes all groups take in memory.
+    size_bytes: AtomicUsize,
 }
 
 /// A group with its lock.
@@ -62,6 +64,7 @@ impl Coordinator {
             groups: Mutex::default(),
             loaded: AtomicBool::new(false),
             timers: Timers::default(),
+            size_bytes: AtomicUsize::new(0),
         };
         Coordinator {
             shared: Arc::new(shared),
@@ -200,9 +203,25 @@ impl Coordinator {
         Ok(Some(group))
     }
 
+    /// Whether there is room for a member.
+    ///
+    /// # Errors
+    /// COORDINATOR_NOT_AVAILABLE (15): all groups together take too much memory.
+    pub(super) fn check_room(&self) -> Result<(), ResponseError> {
+        match self.shared.size_bytes.load(Ordering::Relaxed) < limits::GROUPS_BYTES {
+            true => Ok(()),
+            false => Err(ResponseError::CoordinatorNotAvailable),
+        }
+    }
+
     /// Carries out what the machine asks for after an input.
     fn settle(&self, cell: &Cell, group: &mut Group) {
         group.poll();
+        if group.changed && !group.removed {
+            let (before, size_bytes) = group.recount();
+            self.shared.size_bytes.fetch_add(size_bytes, Ordering::Relaxed);
+            self.shared.size_bytes.fetch_sub(before, Ordering::Relaxed);
+        }
         if !group.storing && group.is_unstored() {
             group.storing = true;
             tokio::spawn(self.clone().store(cell.clone()));
@@ -318,7 +337,9 @@ impl Coordinator {
             }
         };
         if let Some(old) = old {
-            lock(&old).removed = true;
+            let mut old = lock(&old);
+            old.removed = true;
+            self.shared.size_bytes.fetch_sub(old.size_bytes, Ordering::Relaxed);
         }
         if let Some(cell) = restored {
             self.settle(&cell, &mut lock(&cell));

@@ -55,6 +55,10 @@ pub(super) struct Group {
     pub(super) removed: bool,
     /// Notified when something of it became durable.
     pub(super) stored: Arc<Notify>,
+    /// Whether members may have come, changed or gone since its size was counted.
+    pub(super) changed: bool,
+    /// Its size in memory, as it was counted last.
+    pub(super) size_bytes: usize,
     /// How many machines it had before this one.
     incarnation: u64,
     /// The classic group that a consumer group wants to become, while that is being stored.
@@ -138,6 +142,8 @@ impl Group {
             closed: false,
             removed: false,
             stored: Arc::default(),
+            changed: true,
+            size_bytes: 0,
             incarnation: 0,
             downgrade: None,
         }
@@ -200,6 +206,7 @@ impl Group {
     /// Another machine takes over. What the one before wanted to be stored has no meaning any more.
     fn replace_machine(&mut self, machine: Machine) {
         self.machine = machine;
+        self.changed = true;
         self.unstored = Unstored::Nothing;
         self.incarnation += 1;
     }
@@ -238,6 +245,7 @@ impl Group {
     }
 
     pub(super) fn handle_timeout(&mut self, around: &Surroundings) {
+        self.changed = true;
         match &mut self.machine {
             Machine::Classic(group) => group.handle_timeout(&around.classic, now()),
             Machine::Consumer(group) => group.handle_timeout(&around.consumer, &around.topics, now()),
@@ -287,6 +295,16 @@ impl Group {
             true => self.empty_since_ms = self.empty_since_ms.or_else(|| Some(now_ms())),
             false => self.empty_since_ms = None,
         }
+    }
+
+    /// Counts its size anew; what it was before and what it is.
+    pub(super) fn recount(&mut self) -> (usize, usize) {
+        self.changed = false;
+        let size_bytes = match &self.machine {
+            Machine::Classic(group) => group.size_bytes(),
+            Machine::Consumer(group) => group.size_bytes(),
+        };
+        (std::mem::replace(&mut self.size_bytes, size_bytes), size_bytes)
     }
 
     /// Whether something waits to be stored.

@@ -44,14 +44,17 @@ impl Coordinator {
     /// JoinGroup.
     ///
     /// # Errors
-    /// Those of the coordinator; the group's own are in the answer.
+    /// Those of the coordinator, COORDINATOR_NOT_AVAILABLE (15) also where all groups take too much memory; the group's own are in the
+    /// answer.
     pub async fn join(&self, group_id: &str, request: JoinRequest) -> Result<JoinReply, ResponseError> {
         let missing = match request.member_id.is_empty() {
             true => Missing::Create,
             false => Missing::Skip,
         };
+        self.check_room()?;
         let around = self.surroundings();
         let begun = self.with_group(group_id, missing, |group| {
+            group.changed = true;
             Ok(match group.machine_to_join()? {
                 Machine::Classic(group) => waiting(|waiter| group.join(&around.classic, now(), request, waiter)),
                 Machine::Consumer(group) => waiting_too(|waiter| {
@@ -109,12 +112,15 @@ impl Coordinator {
     /// As [`Coordinator::heartbeat`].
     pub async fn leave(&self, group_id: &str, members: Vec<LeavingMember>) -> Result<Vec<LeaveOutcome>, ResponseError> {
         let around = self.surroundings();
-        let begun = self.with_group(group_id, Missing::Skip, |group| match &mut group.machine {
-            Machine::Classic(group) => Err(group.leave(&around.classic, now(), members)),
-            Machine::Consumer(group) => Ok(waiting_too(|waiter| {
-                let members = members.into_iter().map(leaving_of).collect();
-                group.classic_leave(&around.consumer, &around.topics, now(), members, waiter);
-            })),
+        let begun = self.with_group(group_id, Missing::Skip, |group| {
+            group.changed = true;
+            match &mut group.machine {
+                Machine::Classic(group) => Err(group.leave(&around.classic, now(), members)),
+                Machine::Consumer(group) => Ok(waiting_too(|waiter| {
+                    let members = members.into_iter().map(leaving_of).collect();
+                    group.classic_leave(&around.consumer, &around.topics, now(), members, waiter);
+                })),
+            }
         })?;
         match begun.ok_or(ResponseError::UnknownMemberId)? {
             Err(answer) => answer,
@@ -141,10 +147,17 @@ impl Coordinator {
             ..JOIN_EPOCH => format!("Group {group_id} not found."),
             _ => format!("Consumer group {group_id} not found."),
         };
+        if missing == Missing::Create {
+            self.check_room().map_err(HeartbeatError::Closed)?;
+        }
         let (waiter, reply) = oneshot::channel();
         let begun = self.with_group(group_id, missing, |group| match missing {
-            Missing::Create => group.join_consumer(&around, request, waiter),
+            Missing::Create => {
+                group.changed = true;
+                group.join_consumer(&around, request, waiter)
+            }
             Missing::Skip => {
+                group.changed |= request.member_epoch < JOIN_EPOCH || request.subscribed_topic_names.is_some();
                 let group = group
                     .consumer()
                     .ok_or_else(|| HeartbeatError::GroupIdNotFound(format!("Group {group_id} is not a consumer group.")))?;

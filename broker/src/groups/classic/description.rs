@@ -3,8 +3,12 @@
 use bytes::Bytes;
 
 use super::group::ClassicGroup;
+use super::member::Member;
 use super::request::Protocol;
 use super::state::ClassicState;
+
+/// What a member takes besides what it sent.
+const MEMBER_BYTES: usize = 512;
 
 /// A group at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -71,6 +75,19 @@ impl<W> ClassicGroup<W> {
             assignment: member.assignment.clone(),
         });
         members.collect()
+    }
+
+    /// About how many bytes the group takes in memory.
+    pub fn size_bytes(&self) -> usize {
+        let of_member = |member: &Member<W>| {
+            let protocols = member.interests.protocols.iter();
+            let protocols: usize = protocols
+                .map(|protocol| protocol.name.len() + protocol.metadata.len() + 64)
+                .sum();
+            let texts = member.id.len() + member.instance_id.as_ref().map_or(0, String::len) + member.client_id.len();
+            MEMBER_BYTES + texts + protocols + member.assignment.len()
+        };
+        self.members.iter().map(of_member).sum()
     }
 
     /// The protocol that the members chose, if they have.

@@ -13,6 +13,9 @@ use super::stored::StoredMember;
 use super::topics::TopicsImage;
 use super::ConsumerGroup;
 
+/// What a member takes besides what it sent.
+const MEMBER_BYTES: usize = 1024;
+
 /// Where a group is (Kafka `ConsumerGroup.ConsumerGroupState`). It follows from the epochs and the members.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ConsumerGroupState {
@@ -110,6 +113,11 @@ impl<W> ConsumerGroup<W> {
         }
     }
 
+    /// About how many bytes the group takes in memory.
+    pub fn size_bytes(&self) -> usize {
+        self.members.iter().map(|member| size_of(&member.stored)).sum()
+    }
+
     /// All that is shown of the group. Topics that were deleted are left out. See [`Self::undurable`] for when it may be told.
     pub fn describe(&self, settings: &ConsumerSettings, topics: &dyn TopicsImage) -> Description {
         Description {
@@ -155,4 +163,26 @@ fn named(partitions: &Partitions, topics: &dyn TopicsImage) -> Vec<TopicPartitio
         })
     };
     partitions.iter().filter_map(of).collect()
+}
+
+fn size_of(member: &StoredMember) -> usize {
+    let names: usize = member.subscribed_topic_names.iter().map(|name| name.len() + 64).sum();
+    let partitions = |partitions: usize| partitions * 32;
+    let assigned = member
+        .assigned
+        .values()
+        .chain(member.pending_revocation.values())
+        .map(|of| of.len());
+    let target = member.target.values().map(BTreeSet::len);
+    let protocols = member.classic.iter().flat_map(|classic| &classic.protocols);
+    let protocols: usize = protocols
+        .map(|protocol| protocol.name.len() + protocol.metadata.len() + 64)
+        .sum();
+    MEMBER_BYTES
+        + member.member_id.len()
+        + member.client_id.len()
+        + member.subscribed_topic_regex.len()
+        + names
+        + partitions(assigned.chain(target).sum())
+        + protocols
 }

@@ -183,7 +183,7 @@ impl<E: Engine> Runner<E> {
     /// Raises the leader epoch, loads the catalog and finds the end of each partition. To be served when [`Runner::may_serve`].
     ///
     /// # Errors
-    /// [`EngineError::Busy`] while another session holds a lock on the tables: to be called again later with a new engine.
+    /// [`super::engine::EngineError::Busy`] while another session holds a lock on the tables: to be called again later with a new engine.
     pub fn open(mut engine: E, wake: Wake, settings: &Settings) -> EngineResult<Self> {
         let opened = Self::raise_epoch(&mut engine);
         let (cluster_id, leader_epoch, opened) = match opened {
