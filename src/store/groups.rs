@@ -78,9 +78,14 @@ fn all<T>(rows: Vec<Option<T>>, table: &str) -> EngineResult<Vec<T>> {
         .ok_or_else(|| Damaged(format!("a row of {table} that the broker did not write")))
 }
 
-/// Changes a group; `false`: another session has locked rows of it.
+/// Changes a group; `false`: another session has locked it. Whoever wants to keep a group as it is locks its row in `kafka.groups`; members
+/// are not looked at, of which there may be many.
 pub fn write_group(group_id: &str, change: &GroupChange) -> bool {
-    if !lock_group(group_id) {
+    let free = match change {
+        GroupChange::Delete => lock_rows("groups", group_id) && lock_rows("committed_offsets", group_id),
+        GroupChange::Replace(..) | GroupChange::Update { .. } => lock_rows("groups", group_id),
+    };
+    if !free {
         return false;
     }
     match change {
@@ -114,17 +119,15 @@ pub fn write_group(group_id: &str, change: &GroupChange) -> bool {
     true
 }
 
-/// Locks the rows of a group that are there, with its offsets; `false` if another session has one of them.
-fn lock_group(group_id: &str) -> bool {
-    ["groups", "members", "committed_offsets"].iter().all(|table| {
-        let rows = |suffix: &str| {
-            run(
-                &format!("SELECT 1 FROM kafka.{table} WHERE group_id = $1{suffix}"),
-                &[text(group_id)],
-            )
-        };
-        rows(" FOR UPDATE SKIP LOCKED") == rows("")
-    })
+/// Locks the rows of a group in a table; `false` if another session has one of them.
+fn lock_rows(table: &str, group_id: &str) -> bool {
+    let rows = |suffix: &str| {
+        run(
+            &format!("SELECT 1 FROM kafka.{table} WHERE group_id = $1{suffix}"),
+            &[text(group_id)],
+        )
+    };
+    rows(" FOR UPDATE SKIP LOCKED") == rows("")
 }
 
 fn put_group(group_id: &str, group: &GroupRecord) {

@@ -19,6 +19,7 @@ use super::{
     consumer_group_describe, consumer_group_heartbeat, delete_groups, describe_groups, heartbeat, join_group, leave_group,
     list_groups, offset_commit, offset_fetch, sync_group,
 };
+use crate::limits;
 use crate::settings::Settings;
 use crate::storage::engine::EngineError;
 use crate::storage::model::{Call, ModelDatabase};
@@ -381,6 +382,53 @@ async fn a_group_changes_its_protocol_with_its_members() {
     let synced = bench.sync(&classic, joined.generation_id).await;
     assert_eq!((synced.error_code, &synced.assignment[..]), (0, ASSIGNMENT));
     assert_eq!(bench.state().await, "Stable");
+}
+
+/// What a member sends is bounded, and what all take is counted: nothing is left when they are gone.
+#[tokio::test]
+async fn members_take_bounded_memory() {
+    let bench = Bench::start(&ModelDatabase::default()).await;
+    bench.broker.create_topic("t", 1, &[]).await;
+    let size = || bench.broker.context.groups.size_bytes();
+    assert_eq!(size(), 0);
+    let protocol = |bytes: usize| {
+        JoinGroupRequestProtocol::default()
+            .with_name(text("range"))
+            .with_metadata(Bytes::from(vec![0; bytes]))
+    };
+    let request = bench.broker.request(3);
+    let join = |bytes| {
+        let body = JoinGroupRequest::default()
+            .with_group_id(group())
+            .with_session_timeout_ms(30_000)
+            .with_rebalance_timeout_ms(30_000)
+            .with_protocol_type(text("consumer"))
+            .with_protocols(vec![protocol(bytes)]);
+        join_group::handle(&bench.broker.context, &request, body)
+    };
+    assert_eq!(join(limits::GROUP_MEMBER_BYTES).await.error_code, 42);
+    assert_eq!(size(), 0);
+    let joined = join(limits::GROUP_MEMBER_BYTES / 2).await;
+    assert_eq!(joined.error_code, 0);
+    assert!(size() > limits::GROUP_MEMBER_BYTES / 2);
+    assert_eq!(bench.leave(&joined.member_id).await, 0);
+    assert_eq!(bench.delete().await, 0);
+    assert_eq!(size(), 0);
+
+    let names = (0..20_000).map(|n| TopicName(text(&format!("a topic with a name {n}"))));
+    let body = ConsumerGroupHeartbeatRequest::default()
+        .with_group_id(group())
+        .with_member_id(text("member"))
+        .with_rebalance_timeout_ms(30_000)
+        .with_subscribed_topic_names(Some(names.collect()))
+        .with_topic_partitions(Some(Vec::new()));
+    let response = consumer_group_heartbeat::handle(&bench.broker.context, &bench.broker.request(1), body).await;
+    assert_eq!(response.error_code, 42);
+    assert_eq!(bench.beat("member", 0).await.0, 0);
+    assert!(size() > 0);
+    assert_eq!(bench.beat("member", -1).await.0, 0);
+    assert_eq!(bench.delete().await, 0);
+    assert_eq!(size(), 0);
 }
 
 /// A commit is answered when it is durable, and a client that waits too long is told to try again.

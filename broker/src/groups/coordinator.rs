@@ -203,12 +203,17 @@ impl Coordinator {
         Ok(Some(group))
     }
 
+    /// About how many bytes all groups take in memory, as of when their members last changed.
+    pub fn size_bytes(&self) -> usize {
+        self.shared.size_bytes.load(Ordering::Relaxed)
+    }
+
     /// Whether there is room for a member.
     ///
     /// # Errors
     /// COORDINATOR_NOT_AVAILABLE (15): all groups together take too much memory.
     pub(super) fn check_room(&self) -> Result<(), ResponseError> {
-        match self.shared.size_bytes.load(Ordering::Relaxed) < limits::GROUPS_BYTES {
+        match self.size_bytes() < limits::GROUPS_BYTES {
             true => Ok(()),
             false => Err(ResponseError::CoordinatorNotAvailable),
         }
