@@ -163,7 +163,8 @@ impl ProducerState {
             _ if self.epoch == NO_EPOCH => batch.base_sequence,
             _ if batch.epoch != self.epoch => 0,
             (Some(last), _) => last.last_sequence().wrapping_add(1) & i32::MAX,
-            (None, Some(refused)) => batch.base_sequence.min(refused),
+            (None, Some(refused)) if comes_before(batch.base_sequence, refused) => batch.base_sequence,
+            (None, Some(refused)) => refused,
             (None, None) => batch.base_sequence,
         };
         if batch.base_sequence == expected {
@@ -194,6 +195,11 @@ impl ProducerState {
         self.refused = None;
         self.last_activity_ms = now_ms;
     }
+}
+
+/// Whether a sequence comes before another one or is the same, on the circle where 0 follows 2^31 - 1.
+fn comes_before(sequence: i32, other: i32) -> bool {
+    other.wrapping_sub(sequence) & i32::MAX < 1 << 30
 }
 
 /// All producers of one partition. Nothing in it is larger than what was appended; how many there may be is the caller's bound

@@ -163,6 +163,14 @@ fn after_a_refused_first_batch_nothing_may_come_before_it() {
 }
 
 #[test]
+fn what_comes_before_a_refused_batch_may_be_across_the_wrap() {
+    let mut producers = Producers::default();
+    assert!(producers.refuse(&batch(0, 0, 2), NEVER, 0));
+    assert_eq!(producers.check(&batch(0, i32::MAX - 1, 2), NEVER), Ok(Verdict::Append));
+    assert!(producers.check(&batch(0, 2, 1), NEVER).is_err());
+}
+
+#[test]
 fn a_refused_batch_of_a_known_producer_changes_nothing() {
     let mut log = Log::default();
     log.offer(batch(0, 0, 2)).unwrap();

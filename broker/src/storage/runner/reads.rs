@@ -85,10 +85,10 @@ impl<E: Engine> Runner<E> {
         let place = self.place(job.topic, job.partition, job.offset)?;
         let mut found = Vec::new();
         let mut size = 0;
-        for (segment, base) in place.segments {
-            let from = relative(job.offset, base)?;
+        for (index, (segment, base)) in place.segments.iter().enumerate() {
+            let from = relative(job.offset, *base)?;
             let wanted = job.max_bytes.saturating_sub(size).min(READ_BYTES_PER_TURN);
-            let batches = self.engine.read(segment, job.partition, from, wanted)?;
+            let batches = self.engine.read(*segment, job.partition, from, wanted)?;
             for batch in batches {
                 let fits = found.is_empty() || size + batch.len() <= job.max_bytes;
                 if !fits || base_offset_of(&batch)? >= place.high_watermark {
@@ -98,6 +98,12 @@ impl<E: Engine> Runner<E> {
                 found.push(batch);
             }
             if size >= job.max_bytes.min(READ_BYTES_PER_TURN) {
+                break;
+            }
+            // What did not fit of this segment must not be passed over for a smaller batch of the next one.
+            let end = found.last().and_then(next_offset_of);
+            let next_base = place.segments.get(index + 1).map(|(_, base)| *base);
+            if end.zip(next_base).is_some_and(|(end, next_base)| end < next_base) {
                 break;
             }
         }

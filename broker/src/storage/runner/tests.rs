@@ -23,7 +23,7 @@ use crate::log::partition::{next_offset_of, Lookup};
 use crate::producers::state::ProducerBatch;
 use crate::settings::Settings;
 use crate::storage::disk::FreeSpace;
-use crate::storage::engine::{Engine, EngineError, NewTopic, SegmentId, TopicNumber};
+use crate::storage::engine::{CommitMode, Engine, EngineError, NewTopic, SegmentId, TopicNumber};
 use crate::storage::jobs::{Append, TimeTarget};
 use crate::storage::model::{Call, ModelDatabase, ModelEngine};
 use crate::storage::{Appended, StorageError};
@@ -333,6 +333,34 @@ fn a_name_of_an_open_transaction_is_waited_for_without_blocking() {
     bench.now += Duration::from_secs(11);
     bench.turn();
     assert_eq!(creation.as_mut().poll(&mut context), Poll::Ready(Err(StorageError::TimedOut)));
+}
+
+/// A read that ends in the middle of a segment, because its next batch is too large, does not go on with a smaller one of the next segment.
+#[test]
+fn a_read_passes_nothing_over_at_the_end_of_a_segment() {
+    let mut bench = Bench::open(&ModelDatabase::default());
+    let topic = bench.create("a", 1, MIB);
+    for _ in 0..3 {
+        bench.append(topic, 0, batch(1, 400_000, 0)).unwrap();
+    }
+    let next = SegmentId { topic, number: 2 };
+    let mut session = bench.database.open();
+    session.begin().unwrap();
+    session.create_segment(next).unwrap();
+    session.commit(CommitMode::Flush).unwrap();
+    bench.runner.catalog_changed();
+    bench.append(topic, 0, batch(1, 100, 0)).unwrap();
+    bench.append(topic, 0, batch(1, 100, 0)).unwrap();
+    let mut read = |max_bytes| {
+        let storage = bench.runner.storage();
+        let deadline = bench.later();
+        let batches = bench.run(storage.read(topic, 0, 0, max_bytes, deadline)).unwrap();
+        let offset = |batch: &Bytes| i64::from_be_bytes(batch[..8].try_into().unwrap());
+        batches.iter().map(offset).collect::<Vec<_>>()
+    };
+    assert_eq!(read(500_000), [0]);
+    assert_eq!(read(900_000), [0, 1]);
+    assert_eq!(read(1_200_150), [0, 1, 2, 3]);
 }
 
 #[test]
