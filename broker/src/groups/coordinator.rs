@@ -8,7 +8,6 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 
 use kafka_protocol::ResponseError;
 use tokio::sync::watch;
@@ -19,6 +18,7 @@ use super::group::{Group, Machine, Surroundings};
 use super::stored::{consumer_group, from_records, StoredError};
 use super::timers::Timers;
 use crate::catalog::Catalog;
+use crate::clock::now;
 use crate::limits;
 use crate::settings::Settings;
 use crate::storage::groups::{GroupChange, GroupType, StoredGroup};
@@ -367,11 +367,6 @@ fn coordinator_error(error: &StorageError) -> ResponseError {
         StorageError::DiskFull | StorageError::Engine(_) => ResponseError::NotCoordinator,
         _ => ResponseError::CoordinatorNotAvailable,
     }
-}
-
-/// The clock of the runtime, which tests can stop.
-pub(super) fn now() -> Instant {
-    tokio::time::Instant::now().into_std()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -12,11 +12,10 @@ use super::consumer::{
     self, ClassicGroupImage, ConsumerGroup, ConsumerGroupChange, ConsumerGroupState, ConsumerSettings, HeartbeatError,
     TopicFacts, TopicsImage,
 };
-use super::coordinator::now;
 use super::migration::{image_of, stored_of};
 use super::stored::{to_change, to_records, StoredError};
 use crate::catalog::Topics;
-use crate::clock::now_ms;
+use crate::clock::{now, now_ms};
 use crate::settings::Settings;
 use crate::storage::groups::GroupChange;
 

@@ -11,10 +11,11 @@ use super::classic::{
     ClassicDescription, JoinReply, JoinRequest, LeaveOutcome, LeavingMember, MemberRef, Reply, SyncReply, SyncRequest,
 };
 use super::consumer::{self, check_request, Description, Heartbeat, HeartbeatError, HeartbeatRequest, JOIN_EPOCH};
-use super::coordinator::{now, Coordinator, Missing};
+use super::coordinator::{Coordinator, Missing};
 use super::group::{ClassicWaiter, ConsumerWaiter, Group, Machine};
 use super::migration::{join_of, joined, leaving_of, left, member_of, sync_of, synced};
 use super::stored::CONSUMER_PROTOCOL;
+use crate::clock::now;
 use crate::limits;
 use crate::storage::groups::GroupType;
 

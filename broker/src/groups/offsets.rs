@@ -9,10 +9,10 @@ use uuid::Uuid;
 
 use super::classic::{ClassicState, MemberRef};
 use super::consumer::OffsetCommit;
-use super::coordinator::{in_time, now, Coordinator, Missing};
+use super::coordinator::{in_time, Coordinator, Missing};
 use super::group::{Group, Machine};
 use super::stored::CONSUMER_PROTOCOL;
-use crate::clock;
+use crate::clock::{now, now_ms};
 use crate::limits;
 use crate::storage::engine::TopicNumber;
 use crate::storage::group_jobs::GroupOffsets;
@@ -167,7 +167,7 @@ impl Coordinator {
     /// What of a group's offsets expires now (Kafka `ClassicGroup.offsetExpirationCondition`, `ConsumerGroup.offsetExpirationCondition`);
     /// `None`: nothing, whatever their age.
     fn expiry_of(&self, group_id: &str, group: &Group, retention: Duration) -> Option<Expiry> {
-        let now_ms = clock::now_ms();
+        let now_ms = now_ms();
         let due_before = now_ms.saturating_sub(i64::try_from(retention.as_millis()).unwrap_or(i64::MAX));
         let committed_before_ms = match &group.machine {
             Machine::Consumer(_) => due_before,

@@ -7,6 +7,8 @@ use std::time::Instant;
 
 use tokio::sync::Notify;
 
+use crate::clock::now;
+
 /// The times of all groups.
 #[derive(Default)]
 pub(super) struct Timers {
@@ -33,7 +35,7 @@ impl Timers {
             let earlier = self.earlier.notified();
             let first = self.first();
             match first {
-                Some((at, group_id)) if at <= tokio::time::Instant::now().into_std() => {
+                Some((at, group_id)) if at <= now() => {
                     let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
                     if due.remove(&(at, group_id.clone())) {
                         return group_id;
