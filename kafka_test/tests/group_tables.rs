@@ -13,7 +13,7 @@ use kafka_test::server::Server;
 use kafka_test::sql::session;
 use kafka_test::topic::Topic;
 use postgres::error::SqlState;
-use postgres::Client;
+use postgres::{Client, IsolationLevel};
 
 const COORDINATOR_NOT_AVAILABLE: i16 = 15;
 const COMMIT_VERSION: i16 = 9;
@@ -227,4 +227,37 @@ fn offsets_go_with_their_topic() {
     assert_eq!(session.query_one(count, &[&group]).unwrap().get::<_, i64>(0), 0);
     session.execute("SELECT kafka.create_topic($1, 2)", &[&topic.name]).unwrap();
     assert_eq!(lag(&mut session, &group), []);
+}
+
+/// Goal: while a transaction keeps old versions of a committed offset from being removed, the next commit does not search through them.
+/// How to verify: the broker's look-ups in the index, which leads to every version, are few beside its commits.
+#[test]
+fn commits_do_not_search_old_versions() {
+    const COMMITS: i64 = 300;
+    let server = Server::start_pg_kafka(&[]);
+    let topic = filled(&server);
+    let group = server.group("pinned");
+    let mut pinning = session(&server);
+    let mut pinned = pinning
+        .build_transaction()
+        .isolation_level(IsolationLevel::RepeatableRead)
+        .start()
+        .unwrap();
+    pinned.execute("SELECT FROM kafka.committed_offsets", &[]).unwrap();
+    let mut connection = server.connect();
+    for offset in 0..COMMITS {
+        assert_eq!(commit_one(&mut connection, COMMIT_VERSION, &group, &topic, 0, offset % 5), 0);
+    }
+    let mut session = session(&server);
+    let sql =
+        "SELECT n_tup_upd, n_tup_hot_upd, idx_scan FROM pg_stat_user_tables WHERE relid = 'kafka.committed_offsets'::regclass";
+    let (hot, looked_up) = eventually("the broker reports what it did", || {
+        let row = session.query_one(sql, &[]).unwrap();
+        (row.get::<_, i64>(0) == COMMITS - 1).then(|| (row.get::<_, i64>(1), row.get::<_, i64>(2)))
+    });
+    assert!(hot >= COMMITS * 9 / 10, "{hot} of {COMMITS} updates were HOT");
+    assert!(
+        looked_up <= COMMITS / 10,
+        "{looked_up} look-ups in the index for {COMMITS} commits"
+    );
 }

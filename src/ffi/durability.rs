@@ -2,6 +2,8 @@
 
 use pgrx::pg_sys;
 
+use super::error::{catch, PgError};
+
 /// `SYNC_STANDBY_DEFINED` in walsender_private.h.
 const SYNC_STANDBY_DEFINED: u8 = 1 << 1;
 
@@ -17,6 +19,12 @@ pub fn durable_position() -> u64 {
         None => flushed,
         Some(confirmed) => flushed.min(confirmed),
     }
+}
+
+/// Flushes the log up to a position that was written; returns at once where it is flushed already.
+pub fn flush(position: u64) -> Result<(), PgError> {
+    // SAFETY: needs no transaction; what it cannot write is a PANIC, as in a commit.
+    catch(|| unsafe { pg_sys::XLogFlush(position) })
 }
 
 /// The position that synchronous standbys confirmed; `None` if none are asked for.

@@ -1,10 +1,16 @@
 //! SQL from inside, with values in and out. Unlike pgrx's client, nothing calls Postgres while an ERROR unwinds: what SPI held
 //! goes with the abort (AtEOXact_SPI, AtEOSubXact_SPI).
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::ffi::CString;
 
-use pgrx::datum::{FromDatum, IntoDatum};
+use pgrx::datum::FromDatum;
+pub use pgrx::datum::IntoDatum as IntoParam;
 use pgrx::pg_sys;
+
+/// Where a version of a row is: block and line pointer, SQL's `tid`.
+pub type RowPlace = pg_sys::ItemPointerData;
 
 /// A parameter: its type and value.
 pub struct Param {
@@ -13,7 +19,7 @@ pub struct Param {
 }
 
 /// A parameter of the SQL type that the Rust type stands for. Its memory is the current context's: made for one statement.
-pub fn param<T: IntoDatum>(value: T) -> Param {
+pub fn param<T: IntoParam>(value: T) -> Param {
     Param {
         kind: T::type_oid(),
         value: value.into_datum(),
@@ -40,21 +46,82 @@ impl ResultRow {
 
 /// Runs a statement; the number of rows it returned or changed.
 pub fn run(statement: &str, params: &[Param]) -> u64 {
-    execute(statement, params, false, |_| ()).0
+    execute(&Statement::once(statement), params, false, |_| ()).0
 }
 
 /// Runs a statement and takes what `read` makes of each row it returns, which holds no pointers into the result.
 pub fn query<T>(statement: &str, params: &[Param], read: impl FnMut(&ResultRow) -> T) -> Vec<T> {
-    execute(statement, params, false, read).1
+    execute(&Statement::once(statement), params, false, read).1
 }
 
 /// As [`query`], for a statement that only reads: it sees what the calling statement sees, and nothing newer.
 pub fn look<T>(statement: &str, params: &[Param], read: impl FnMut(&ResultRow) -> T) -> Vec<T> {
-    execute(statement, params, true, read).1
+    execute(&Statement::once(statement), params, true, read).1
 }
 
-fn execute<T>(statement: &str, params: &[Param], read_only: bool, mut read: impl FnMut(&ResultRow) -> T) -> (u64, Vec<T>) {
-    let text = CString::new(statement).unwrap_or_default();
+/// As [`run`], of a statement that is run often: it is parsed and planned once in this process, and again when a table changes. The types
+/// of its parameters are the same at each call.
+pub fn run_kept(statement: &'static str, params: &[Param]) -> u64 {
+    execute(&Statement::kept(statement, params), params, false, |_| ()).0
+}
+
+/// As [`query`], of a statement that is run often; see [`run_kept`].
+pub fn query_kept<T>(statement: &'static str, params: &[Param], read: impl FnMut(&ResultRow) -> T) -> Vec<T> {
+    execute(&Statement::kept(statement, params), params, false, read).1
+}
+
+/// What is executed.
+enum Statement<'a> {
+    Once { text: &'a str, terminated: CString },
+    Kept { text: &'static str, plan: pg_sys::SPIPlanPtr },
+}
+
+thread_local! {
+    /// Plans for the rest of the process, by statement: as many as the program has statements that are run often. Postgres makes a plan
+    /// anew when something that it rests on has changed (plancache.c).
+    static PLANS: RefCell<HashMap<&'static str, pg_sys::SPIPlanPtr>> = RefCell::default();
+}
+
+impl<'a> Statement<'a> {
+    fn once(text: &'a str) -> Self {
+        let terminated = CString::new(text).unwrap_or_default();
+        Statement::Once { text, terminated }
+    }
+
+    fn kept(text: &'static str, params: &[Param]) -> Self {
+        if let Some(plan) = PLANS.with_borrow(|plans| plans.get(text).copied()) {
+            return Statement::Kept { text, plan };
+        }
+        let terminated = CString::new(text).unwrap_or_default();
+        let mut kinds: Vec<_> = params.iter().map(|param| param.kind).collect();
+        // SAFETY: in a transaction, under a guard; one type per parameter. SPI_keepplan moves the plan to memory of its own, so that it
+        // outlives SPI_finish.
+        let plan = unsafe {
+            check(pg_sys::SPI_connect(), text);
+            let plan = pg_sys::SPI_prepare(terminated.as_ptr(), params.len() as i32, kinds.as_mut_ptr());
+            check(if plan.is_null() { pg_sys::SPI_result } else { 0 }, text);
+            check(pg_sys::SPI_keepplan(plan), text);
+            check(pg_sys::SPI_finish(), text);
+            plan
+        };
+        PLANS.with_borrow_mut(|plans| plans.insert(text, plan));
+        Statement::Kept { text, plan }
+    }
+
+    fn text(&self) -> &str {
+        match self {
+            Statement::Once { text, .. } => text,
+            Statement::Kept { text, .. } => text,
+        }
+    }
+}
+
+fn execute<T>(
+    statement: &Statement<'_>,
+    params: &[Param],
+    read_only: bool,
+    mut read: impl FnMut(&ResultRow) -> T,
+) -> (u64, Vec<T>) {
     let mut kinds: Vec<_> = params.iter().map(|param| param.kind).collect();
     let mut values: Vec<_> = params
         .iter()
@@ -72,17 +139,22 @@ fn execute<T>(statement: &str, params: &[Param], read_only: bool, mut read: impl
         if outermost {
             pg_sys::PushActiveSnapshot(pg_sys::GetTransactionSnapshot());
         }
-        check(pg_sys::SPI_connect(), statement);
-        let code = pg_sys::SPI_execute_with_args(
-            text.as_ptr(),
-            params.len() as i32,
-            kinds.as_mut_ptr(),
-            values.as_mut_ptr(),
-            nulls.as_ptr().cast(),
-            read_only,
-            0,
-        );
-        check(code, statement);
+        check(pg_sys::SPI_connect(), statement.text());
+        let code = match statement {
+            Statement::Once { terminated, .. } => pg_sys::SPI_execute_with_args(
+                terminated.as_ptr(),
+                params.len() as i32,
+                kinds.as_mut_ptr(),
+                values.as_mut_ptr(),
+                nulls.as_ptr().cast(),
+                read_only,
+                0,
+            ),
+            Statement::Kept { plan, .. } => {
+                pg_sys::SPI_execute_plan(*plan, values.as_mut_ptr(), nulls.as_ptr().cast(), read_only, 0)
+            }
+        };
+        check(code, statement.text());
         let processed = pg_sys::SPI_processed;
         let mut rows = Vec::new();
         if let Some(table) = pg_sys::SPI_tuptable.as_ref() {
@@ -93,7 +165,7 @@ fn execute<T>(statement: &str, params: &[Param], read_only: bool, mut read: impl
                 }));
             }
         }
-        check(pg_sys::SPI_finish(), statement);
+        check(pg_sys::SPI_finish(), statement.text());
         if outermost {
             pg_sys::PopActiveSnapshot();
         }

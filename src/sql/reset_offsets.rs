@@ -7,8 +7,8 @@ use pgrx::prelude::*;
 use super::error::{raise, raise_engine, raise_null};
 use super::topics::existing;
 use crate::ffi::spi::{param, query, run};
-use crate::store::groups::lock_offsets_of;
 use crate::store::locks::{Held, Patience};
+use crate::store::offsets::lock_offsets_of;
 
 /// Where a group is to go on.
 enum Target {
@@ -100,7 +100,7 @@ fn partitions(topic: &str) -> Vec<(i32, i64, i64)> {
 
 fn old_offsets(group: &str, topic: TopicNumber) -> Vec<(i32, i64)> {
     let rows = query(
-        "SELECT partition, committed_offset FROM kafka.committed_offsets WHERE group_id = $1 AND topic = $2",
+        "SELECT partition, committed_offset FROM kafka.committed_offsets WHERE group_id = $1 AND topic = $2 FOR UPDATE",
         &[param(group.to_owned()), param(topic.0)],
         |row| Some((row.get(1)?, row.get(2)?)),
     );

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use super::error::{engine_error, refused};
 use super::locks::{self, Held, Patience};
 use super::log::{self, PartitionLog};
+use super::offsets::{self, KnownRows};
 use super::{bookkeeping, groups, producers, topics};
 use crate::ffi::durability;
 use crate::ffi::files::data_directory;
@@ -23,6 +24,7 @@ use crate::ffi::transaction::{self, Flush, SubTransaction};
 #[derive(Default)]
 pub struct PgEngine {
     open: Option<Open>,
+    offset_rows: KnownRows,
 }
 
 /// The running transaction.
@@ -127,19 +129,22 @@ impl GroupStorage for PgEngine {
     }
 
     fn commit_offsets(&mut self, commits: &[(OffsetKey, CommittedOffset)]) -> EngineResult<Vec<usize>> {
-        self.groups(|| Ok(groups::commit_offsets(commits)))
+        let mut rows = std::mem::take(&mut self.offset_rows);
+        let locked = self.groups(|| Ok(offsets::commit_offsets(&mut rows, commits)));
+        self.offset_rows = rows;
+        locked
     }
 
     fn committed_offsets(&mut self, group_id: &str) -> EngineResult<Vec<(TopicNumber, i32, CommittedOffset)>> {
-        self.groups(|| groups::committed_offsets(group_id))
+        self.groups(|| offsets::committed_offsets(group_id))
     }
 
     fn delete_offsets(&mut self, group_id: &str, partitions: &[(TopicNumber, i32)]) -> EngineResult<bool> {
-        self.groups(|| Ok(groups::delete_offsets(group_id, partitions)))
+        self.groups(|| Ok(offsets::delete_offsets(group_id, partitions)))
     }
 
     fn expire_offsets(&mut self, expiry: &Expiry) -> EngineResult<bool> {
-        self.groups(|| Ok(groups::expire_offsets(expiry)))
+        self.groups(|| Ok(offsets::expire_offsets(expiry)))
     }
 }
 
@@ -215,6 +220,10 @@ impl Engine for PgEngine {
             open.failed = transaction::rollback_sub(&outer).is_err();
             open.held = held;
         }
+    }
+
+    fn flush(&mut self, position: LogPosition) -> EngineResult<()> {
+        durability::flush(position.0).map_err(engine_error)
     }
 
     fn durable_position(&mut self) -> LogPosition {

@@ -1,6 +1,6 @@
 //! Postgres errors as errors of the storage engine.
 
-use broker::storage::engine::EngineError;
+use broker::storage::engine::{EngineError, EngineResult};
 
 use crate::ffi::error::PgError;
 
@@ -29,4 +29,11 @@ pub fn refused(sqlstate: &str, message: impl Into<String>) -> EngineError {
 /// `undefined_object`.
 pub fn missing(what: impl std::fmt::Display) -> EngineError {
     refused("42704", format!("{what} does not exist"))
+}
+
+/// The rows of a table, each read; `Damaged` if one could not be.
+pub fn all<T>(rows: Vec<Option<T>>, table: &str) -> EngineResult<Vec<T>> {
+    rows.into_iter()
+        .collect::<Option<_>>()
+        .ok_or_else(|| EngineError::Damaged(format!("a row of {table} that the broker did not write")))
 }

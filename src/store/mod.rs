@@ -1,7 +1,7 @@
 //! The storage engine on Postgres: safe code over `ffi`.
 //!
 //! * `log` — batches into pieces and back; `pieces` — where they are cut
-//! * `bookkeeping`, `topics`, `groups`, `producers` — the tables in schema `kafka`, by SQL
+//! * `bookkeeping`, `topics`, `groups`, `offsets`, `producers` — the tables in schema `kafka`, by SQL
 //! * `locks` — which locks, and who waits for them
 
 pub mod bookkeeping;
@@ -11,6 +11,7 @@ pub mod groups;
 pub mod locks;
 pub mod log;
 pub mod names;
+pub mod offsets;
 pub mod pieces;
 pub mod producers;
 pub mod topics;

@@ -8,9 +8,9 @@ use uuid::Uuid;
 
 use super::bookkeeping::{activate_segment, create_segment};
 use super::error::missing;
-use super::groups::forget_topic;
 use super::locks::{lock_for_drop, lock_to_change, lock_topic_name, lock_topic_row, Patience};
 use super::names::{segment_index, segment_table, LOG_SCHEMA};
+use super::offsets::forget_topic;
 use crate::ffi::lock::{relation_bytes, relation_oid, try_lock, unlock, LockMode};
 use crate::ffi::spi::{param, query, run, ResultRow};
 

@@ -34,6 +34,11 @@ const PINNED: &[(&std::ffi::CStr, &std::ffi::CStr)] = &[
     (c"event_triggers", c"off"),
     (c"max_parallel_workers_per_gather", c"0"),
     (c"jit", c"off"),
+    // Every statement is a look-up by a key or reads a whole table. A plan that is kept was made when the tables were small.
+    (c"plan_cache_mode", c"force_generic_plan"),
+    (c"enable_seqscan", c"off"),
+    (c"enable_hashjoin", c"off"),
+    (c"enable_mergejoin", c"off"),
 ];
 
 /// Makes this process the broker with a session in `database`; returns when it has one.

@@ -68,6 +68,7 @@ contract! {
     transactions::an_error_leaves_nothing_but_rollback,
     transactions::flushed_commits_are_durable,
     transactions::asynchronous_commits_become_durable,
+    transactions::a_flush_makes_asynchronous_commits_durable,
     transactions::nothing_written_is_durable_already,
     catalog::a_topic_comes_back_as_it_was_made,
     catalog::topic_names_are_unique,

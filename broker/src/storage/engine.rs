@@ -191,6 +191,9 @@ pub trait Engine: GroupStorage {
     fn release_savepoint(&mut self) -> EngineResult<()>;
     /// Undoes what was done since the savepoint; the transaction goes on.
     fn rollback_to_savepoint(&mut self);
+    /// Flushes to disk here what was committed up to a position with [`CommitMode::Async`]. Callable outside a transaction. An error means
+    /// that this is not known to be flushed.
+    fn flush(&mut self, position: LogPosition) -> EngineResult<()>;
     /// Up to where everything is durable in the sense of design I1: flushed here and, where synchronous standbys are defined,
     /// confirmed by them. Callable outside a transaction.
     fn durable_position(&mut self) -> LogPosition;

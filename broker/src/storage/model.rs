@@ -27,6 +27,7 @@ use state::{Segment, State};
 pub enum Call {
     Begin,
     Commit,
+    Flush,
     Savepoint,
     ReleaseSavepoint,
     LockTopicName,
@@ -396,6 +397,15 @@ impl Engine for ModelEngine {
                 transaction.failed = false;
             }
         }
+    }
+
+    fn flush(&mut self, position: LogPosition) -> EngineResult<()> {
+        self.enter(Call::Flush)?;
+        let mut shared = self.database.shared();
+        if !shared.durability_held {
+            shared.make_durable(position.0);
+        }
+        Ok(())
     }
 
     /// An asynchronous commit becomes durable after this was asked once.

@@ -129,6 +129,20 @@ pub(super) fn asynchronous_commits_become_durable<E: Engine>(open: &mut dyn FnMu
     }
 }
 
+/// An asynchronous commit is durable as soon as it is flushed, and flushing again does no harm.
+pub(super) fn a_flush_makes_asynchronous_commits_durable<E: Engine>(open: &mut dyn FnMut() -> E) {
+    let mut engine = open();
+    let segment = make_topic(&mut engine, &new_topic(1));
+    engine.begin().unwrap();
+    engine.lock_segment(segment).unwrap();
+    engine.append(segment, &run_of(0, 0, 1, 1, 100)).unwrap();
+    let position = engine.commit(CommitMode::Async).unwrap();
+    for _ in 0..2 {
+        engine.flush(position).unwrap();
+        assert!(engine.durable_position() >= position);
+    }
+}
+
 /// A transaction that wrote nothing has nothing to wait for.
 pub(super) fn nothing_written_is_durable_already<E: Engine>(open: &mut dyn FnMut() -> E) {
     let mut engine = open();

@@ -9,8 +9,8 @@ use super::topic_log::{base_offset_of, Stretch, TopicLog};
 use super::{log_disk, AppendReply, Completion, InFlight, Runner};
 use crate::limits::{BYTES_PER_GROUP, TABLES_PER_GROUP, TABLES_PER_RERUN};
 use crate::storage::engine::{
-    CommitMode, Engine, EngineError, EngineResult, PlacedBatch, ProducerSnapshot, SegmentId, SegmentRecord, TimeIndexEntry,
-    TopicNumber,
+    CommitMode, Engine, EngineError, EngineResult, LogPosition, PlacedBatch, ProducerSnapshot, SegmentId, SegmentRecord,
+    TimeIndexEntry, TopicNumber,
 };
 use crate::storage::jobs::{Append, AppendJob, Appended, StorageError};
 
@@ -224,7 +224,13 @@ impl<E: Engine> Runner<E> {
             .flat_map(|(number, _)| jobs_of(number))
             .all(|job| job.append.early_reply);
         let position = match self.engine.commit(if early { CommitMode::Async } else { CommitMode::Flush }) {
-            Ok(position) => position,
+            Ok(position) => {
+                if !early {
+                    // What was committed before is flushed with it.
+                    self.unflushed = LogPosition::default();
+                }
+                position
+            }
             Err(error) => {
                 // Surely not committed: every job of it fails here, and not the whole group again.
                 if !self.ran_out_of_room(&error) {

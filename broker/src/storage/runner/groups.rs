@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use super::{log_disk, Completion, InFlight, Runner};
 use crate::limits::GROUP_JOBS_PER_TURN;
-use crate::storage::engine::{CommitMode, Engine, EngineError, EngineResult};
+use crate::storage::engine::{CommitMode, Engine, EngineError, EngineResult, LogPosition};
 use crate::storage::group_jobs::{GroupJob, GroupOffsets, GroupTask};
 use crate::storage::groups::{CommittedOffset, OffsetKey, StoredGroup};
 use crate::storage::jobs::StorageError;
@@ -23,6 +23,8 @@ pub(super) enum Outcome {
 
 impl<E: Engine> Runner<E> {
     /// Runs the jobs about groups that wait. Returns whether more can be run at once.
+    ///
+    /// Where appends wait too, their commit flushes this one as well: see [`Runner::flush_groups`].
     pub(super) fn run_groups(&mut self) -> bool {
         // Those that were set aside take no room from the others.
         let count = self.group_jobs.len().min(self.groups_set_aside + GROUP_JOBS_PER_TURN);
@@ -38,6 +40,17 @@ impl<E: Engine> Runner<E> {
             self.group_jobs.push_front(job);
         }
         more
+    }
+
+    /// Flushes the commit of [`Runner::run_groups`], if no commit of appends has done so since.
+    pub(super) fn flush_groups(&mut self) {
+        if self.unflushed == LogPosition::default() {
+            return;
+        }
+        match self.engine.flush(self.unflushed) {
+            Ok(()) => self.unflushed = LogPosition::default(),
+            Err(error) => tracing::error!(%error, "the write-ahead log was not flushed"),
+        }
     }
 
     /// Answers jobs that met another session's lock until their deadline.
@@ -56,6 +69,10 @@ impl<E: Engine> Runner<E> {
 
     /// One transaction for all of `jobs`; those that met another session's lock come back. If it fails, each job is tried alone.
     fn group_transaction(&mut self, jobs: Vec<GroupJob>) -> Vec<GroupJob> {
+        let mode = match self.appends.is_empty() {
+            true => CommitMode::Flush,
+            false => CommitMode::Async,
+        };
         let begun = self.engine.begin().and_then(|()| self.engine.lock_groups());
         if let Err(EngineError::Busy(_)) = begun {
             self.engine.rollback();
@@ -63,10 +80,13 @@ impl<E: Engine> Runner<E> {
         }
         let outcomes = begun
             .and_then(|()| run_jobs(&mut self.engine, &jobs))
-            .and_then(|outcomes| Ok((self.engine.commit(CommitMode::Flush)?, outcomes)));
+            .and_then(|outcomes| Ok((self.engine.commit(mode)?, outcomes)));
         let error = match outcomes {
             Ok((position, outcomes)) => {
                 let (completions, set_aside) = split(jobs, outcomes);
+                if mode == CommitMode::Async {
+                    self.unflushed = position;
+                }
                 self.in_flight.push_back(InFlight { position, completions });
                 return set_aside;
             }

@@ -161,6 +161,8 @@ pub struct Runner<E: Engine> {
     /// The first of them, as many as this says, were tried and met another session's lock.
     group_jobs: GroupJobs,
     groups_set_aside: usize,
+    /// A commit about groups that was not flushed by itself; 0: none.
+    unflushed: LogPosition,
     in_flight: VecDeque<InFlight>,
     /// Since when nothing of `in_flight` became durable.
     silent_since: Option<Instant>,
@@ -207,6 +209,7 @@ impl<E: Engine> Runner<E> {
             reads: VecDeque::new(),
             group_jobs: GroupJobs::new(),
             groups_set_aside: 0,
+            unflushed: LogPosition::default(),
             in_flight: VecDeque::new(),
             silent_since: None,
             tail: TailCache::new(settings.tail_cache_bytes),
@@ -303,6 +306,7 @@ impl<E: Engine> Runner<E> {
         }
         let more_groups = self.run_groups();
         let more_appends = self.run_appends();
+        self.flush_groups();
         self.make_crowded_segments();
         self.snapshot_producers();
         self.sweep_producers();

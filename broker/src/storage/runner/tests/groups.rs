@@ -85,6 +85,48 @@ fn waiting_commits_share_a_transaction_and_each_row_is_written_once() {
     assert_eq!(bench.committed("b"), [(0, 7)]);
 }
 
+/// The flush of the appends is that of the commits about groups too. Where nothing is appended after all, they are flushed by themselves.
+#[test]
+fn commits_share_the_flush_of_the_appends() {
+    let database = ModelDatabase::default();
+    let mut bench = Bench::open(&database);
+    let topic = bench.create("a", 1, 1 << 20);
+    for (locked, flushes) in [(false, 0), (true, 1)] {
+        let segment = SegmentId { topic, number: 1 };
+        if locked {
+            database.hold_segment(segment);
+        }
+        let mut commit = bench.commit("a", &[(0, 1)]);
+        let mut append = bench.submit(topic, 0, batch(1, 100, 0));
+        database.take_calls();
+        bench.turn();
+        let flushed = database.take_calls().iter().filter(|call| **call == Call::Flush).count();
+        assert_eq!(flushed, flushes, "locked: {locked}");
+        assert_eq!(look(&mut commit), Some(Ok(())));
+        assert_eq!(answered(&mut append).is_none(), locked);
+    }
+}
+
+/// What could not be flushed is not answered, and is flushed later.
+#[test]
+fn a_failed_flush_is_tried_again() {
+    let database = ModelDatabase::default();
+    let mut bench = Bench::open(&database);
+    let topic = bench.create("a", 1, 1 << 20);
+    database.hold_durability(true);
+    database.hold_segment(SegmentId { topic, number: 1 });
+    let mut commit = bench.commit("a", &[(0, 1)]);
+    let _append = bench.submit(topic, 0, batch(1, 100, 0));
+    database.fail(Some(Call::Flush), 0, failure());
+    bench.turn();
+    assert_eq!(look(&mut commit), None);
+    database.hold_durability(false);
+    database.take_calls();
+    bench.turn();
+    assert!(database.take_calls().contains(&Call::Flush));
+    assert_eq!(look(&mut commit), Some(Ok(())));
+}
+
 #[test]
 fn a_fetch_sees_the_commits_before_it_and_no_later_one() {
     let database = ModelDatabase::default();
