@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
@@ -12,15 +12,16 @@ use crate::api::long_work::LongWork;
 use crate::api::Context;
 use crate::groups::Coordinator;
 use crate::limits;
-use crate::net::{self, Budget, Connections, Listeners, Service};
+use crate::net::{self, Budget, Connections, Listeners, Service, Threads};
 use crate::producers::ids::ProducerIds;
 use crate::settings::Settings;
 use crate::storage::engine::Engine;
 use crate::storage::runner::Runner;
 
-/// A running broker. Owns the tokio runtime; the threads of it never call the database.
+/// A running broker. Owns the network threads, a tokio runtime each, which never call the database. The first accepts connections and
+/// runs what belongs to none.
 pub struct Server {
-    runtime: Runtime,
+    runtimes: Vec<Runtime>,
     settings: watch::Sender<Arc<Settings>>,
     shutdown: watch::Sender<bool>,
     serving: tokio::task::JoinHandle<()>,
@@ -34,11 +35,10 @@ impl Server {
     pub fn start<E: Engine>(settings: Settings, runner: &Runner<E>) -> io::Result<Server> {
         let settings = Arc::new(settings);
         let listeners = Listeners::bind(&settings.listen_addresses, settings.port)?;
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(settings.network_threads.max(1))
-            .thread_name("pg_kafka net")
-            .enable_all()
-            .build()?;
+        let runtimes = (0..settings.network_threads.max(1)).map(|_| network_thread());
+        let runtimes = runtimes.collect::<io::Result<Vec<_>>>()?;
+        let (first, others) = runtimes.split_first().ok_or(io::ErrorKind::InvalidInput)?;
+        let threads = Threads::new(first.handle().clone(), others.iter().map(|runtime| runtime.handle().clone()));
         let (settings_sender, settings_receiver) = watch::channel(settings.clone());
         let (shutdown, stopping) = watch::channel(false);
         let replies = Budget::new(settings.queued_max_response_bytes);
@@ -54,16 +54,16 @@ impl Server {
             long_work: LongWork::new(settings.network_threads),
             groups: groups.clone(),
         };
-        runtime.spawn(groups.run());
+        first.spawn(groups.run());
         let protocol = Arc::new(Dispatcher::new(context));
         let service = Service::new(protocol, replies, settings_receiver, Connections::default());
-        let serving = runtime.spawn(async move {
-            if let Err(error) = net::serve(service, listeners, stopping).await {
+        let serving = first.spawn(async move {
+            if let Err(error) = net::serve(service, listeners, threads, stopping).await {
                 tracing::error!(%error, "the listener failed");
             }
         });
         Ok(Server {
-            runtime,
+            runtimes,
             settings: settings_sender,
             shutdown,
             serving,
@@ -77,11 +77,23 @@ impl Server {
 
     /// Closes the listener and all connections and stops the threads; gives up waiting for them after `patience`.
     pub fn stop(self, patience: Duration) {
+        let deadline = Instant::now() + patience;
         self.shutdown.send_replace(true);
         let serving = self.serving;
-        let _ = self
-            .runtime
-            .block_on(async { tokio::time::timeout(patience / 2, serving).await });
-        self.runtime.shutdown_timeout(patience / 2);
+        if let Some(first) = self.runtimes.first() {
+            let _ = first.block_on(async { tokio::time::timeout(patience / 2, serving).await });
+        }
+        for runtime in self.runtimes {
+            runtime.shutdown_timeout(deadline.saturating_duration_since(Instant::now()));
+        }
     }
+}
+
+/// A runtime of one thread, of the kind that can give the thread up for long work.
+fn network_thread() -> io::Result<Runtime> {
+    Builder::new_multi_thread()
+        .worker_threads(1)
+        .thread_name("pg_kafka net")
+        .enable_all()
+        .build()
 }

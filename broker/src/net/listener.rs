@@ -4,10 +4,13 @@ use std::fs::File;
 use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
 use std::task::Poll;
 
 use socket2::{Domain, Protocol as SocketProtocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
@@ -125,9 +128,15 @@ fn named(error: io::Error, what: String) -> io::Error {
 }
 
 /// Accepts connections until `shutdown`, then closes the listener and waits for its connections to end.
-pub(super) async fn run<P: Protocol>(service: Service<P>, listener: TcpListener, mut shutdown: watch::Receiver<bool>) {
+pub(super) async fn run<P: Protocol>(
+    service: Service<P>,
+    listener: TcpListener,
+    threads: Threads,
+    mut shutdown: watch::Receiver<bool>,
+) {
     let mut acceptor = Acceptor {
         service,
+        threads,
         reserve: reserve(),
         tasks: JoinSet::new(),
         shutdown: shutdown.clone(),
@@ -152,8 +161,34 @@ pub(super) async fn run<P: Protocol>(service: Service<P>, listener: TcpListener,
     while acceptor.tasks.join_next().await.is_some() {}
 }
 
+/// The runtimes that connections are spread over, in turn. Clones share the turn.
+///
+/// A connection stays on its runtime. Each is best given one thread: a runtime of several wakes a second one at nearly each event, to
+/// find out that there is nothing to do for it.
+#[derive(Debug, Clone)]
+pub struct Threads {
+    runtimes: Arc<[Handle]>,
+    turn: Arc<AtomicUsize>,
+}
+
+impl Threads {
+    /// Spreads over `first` and `others`.
+    pub fn new(first: Handle, others: impl IntoIterator<Item = Handle>) -> Self {
+        Threads {
+            runtimes: std::iter::once(first).chain(others).collect(),
+            turn: Arc::default(),
+        }
+    }
+
+    fn next(&self) -> &Handle {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        &self.runtimes[turn % self.runtimes.len()]
+    }
+}
+
 struct Acceptor<P: Protocol> {
     service: Service<P>,
+    threads: Threads,
     /// A descriptor to give up when there are no others.
     reserve: Option<File>,
     tasks: JoinSet<()>,
@@ -165,9 +200,13 @@ impl<P: Protocol> Acceptor<P> {
         let Ok(local) = stream.local_addr() else {
             return;
         };
+        // The runtime that accepted it lets it go: another may have it.
+        let Ok(stream) = stream.into_std() else {
+            return;
+        };
         if let Some(ticket) = self.service.admit(Peer { client, local }) {
-            self.tasks
-                .spawn(client_connection(self.service.clone(), ticket, stream, self.shutdown.clone()));
+            let connection = client_connection(self.service.clone(), ticket, stream, self.shutdown.clone());
+            self.tasks.spawn_on(connection, self.threads.next());
         }
     }
 
@@ -220,7 +259,16 @@ fn concerns_one_connection(error: &io::Error) -> bool {
     )
 }
 
-async fn client_connection<P: Protocol>(service: Service<P>, ticket: Ticket, stream: TcpStream, shutdown: watch::Receiver<bool>) {
+async fn client_connection<P: Protocol>(
+    service: Service<P>,
+    ticket: Ticket,
+    stream: std::net::TcpStream,
+    shutdown: watch::Receiver<bool>,
+) {
+    let stream = match TcpStream::from_std(stream) {
+        Ok(stream) => stream,
+        Err(error) => return service.log().exhausted(&error),
+    };
     // A socket that refuses an option still carries requests.
     let _ = stream.set_nodelay(true);
     let _ = SockRef::from(&stream).set_tcp_keepalive(&TcpKeepalive::new().with_time(limits::KEEPALIVE_TIME));
@@ -248,5 +296,31 @@ impl<P: Protocol> Service<P> {
                 None
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Goal: connections go to each runtime in turn, whichever clone of the list is asked.
+    #[test]
+    fn runtimes_have_their_turn() {
+        let runtimes: Vec<_> = (0..3)
+            .map(|_| tokio::runtime::Builder::new_current_thread().build().expect("runtime"))
+            .collect();
+        let handle = |index: usize| runtimes[index].handle().clone();
+        let threads = Threads::new(handle(0), [handle(1), handle(2)]);
+        let other = threads.clone();
+        let turns: Vec<_> = (0..4)
+            .map(|turn| {
+                if turn % 2 == 0 {
+                    threads.next().id()
+                } else {
+                    other.next().id()
+                }
+            })
+            .collect();
+        assert_eq!(turns, [0, 1, 2, 0].map(|index| handle(index).id()));
     }
 }

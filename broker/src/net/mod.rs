@@ -28,7 +28,7 @@ mod writer;
 
 pub use budget::{Budget, Charge};
 pub use connections::{ConnectionInfo, Connections};
-pub use listener::Listeners;
+pub use listener::{Listeners, Threads};
 
 /// What a request may know of the connection it came by.
 #[derive(Debug, Clone)]
@@ -165,16 +165,21 @@ impl<P: Protocol> Service<P> {
     }
 }
 
-/// Accepts and serves clients until `shutdown` becomes true or its sender is dropped; then closes the listeners and all connections
+/// Accepts clients and serves them on `threads`, until `shutdown` becomes true or its sender is dropped; then closes the listeners and all connections
 /// and returns when they are closed, at most [`crate::limits::SHUTDOWN_GRACE`] later if the protocol does not block. Dropping the
 /// future closes everything at once.
 ///
 /// # Errors
 /// The sockets cannot be registered with the runtime.
-pub async fn serve<P: Protocol>(service: Service<P>, listeners: Listeners, shutdown: watch::Receiver<bool>) -> io::Result<()> {
+pub async fn serve<P: Protocol>(
+    service: Service<P>,
+    listeners: Listeners,
+    threads: Threads,
+    shutdown: watch::Receiver<bool>,
+) -> io::Result<()> {
     let mut acceptors = JoinSet::new();
     for socket in listeners.into_async()? {
-        acceptors.spawn(listener::run(service.clone(), socket, shutdown.clone()));
+        acceptors.spawn(listener::run(service.clone(), socket, threads.clone(), shutdown.clone()));
     }
     let mut sweep = JoinSet::new();
     sweep.spawn(sweep::run(service));

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream};
 use tokio::net::TcpStream;
+use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -140,7 +141,8 @@ impl Broker {
         let (settings, settings_of_service) = watch::channel(Arc::new(settings));
         let service = Service::new(Arc::clone(&script), replies, settings_of_service, connections);
         let (shutdown, stop) = watch::channel(false);
-        let served = tokio::spawn(serve(service.clone(), listeners, stop));
+        let threads = Threads::new(Handle::current(), []);
+        let served = tokio::spawn(serve(service.clone(), listeners, threads, stop));
         Broker {
             service,
             script,
