@@ -102,6 +102,9 @@ pub const OFFSETS_EXPIRY_INTERVAL: Duration = Duration::from_secs(600);
 /// Jobs about consumer groups and committed offsets that one transaction does; further ones wait for the next.
 pub const GROUP_JOBS_PER_TURN: usize = 256;
 
+/// Bytes of members and metadata after which changes of groups and commits are not gathered any further, but written.
+pub const GROUP_BATCH_BYTES: usize = 4 * 1024 * 1024;
+
 /// Bytes that the reads of older data between two groups may return.
 pub const READ_BYTES_PER_TURN: usize = 4 * 1024 * 1024;
 

@@ -72,8 +72,8 @@ fn lock_empty_group(group: &str) {
     let mut held = Held::default();
     held.bookkeeping(Patience::Waits)
         .and_then(|()| held.groups(Patience::Waits))
-        .and_then(|()| lock_offsets_of(group, Patience::Waits))
         .unwrap_or_else(|error| raise_engine(error));
+    lock_offsets_of(group);
     run(
         "SELECT 1 FROM kafka.groups WHERE group_id = $1 FOR UPDATE",
         &[param(group.to_owned())],

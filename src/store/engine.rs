@@ -124,8 +124,8 @@ impl GroupStorage for PgEngine {
         self.groups(|| groups::load_groups(group_id))
     }
 
-    fn write_group(&mut self, group_id: &str, change: &GroupChange) -> EngineResult<bool> {
-        self.groups(|| Ok(groups::write_group(group_id, change)))
+    fn write_groups(&mut self, changes: &[(String, GroupChange)]) -> EngineResult<Vec<usize>> {
+        self.groups(|| Ok(groups::write_groups(changes)))
     }
 
     fn commit_offsets(&mut self, commits: &[(OffsetKey, CommittedOffset)]) -> EngineResult<Vec<usize>> {

@@ -1,10 +1,12 @@
 //! Consumer groups, by SQL. No statement waits for a row: what another session has locked is found before it is written.
 
+use std::collections::HashSet;
+
 use broker::storage::engine::EngineResult;
 use broker::storage::groups::{GroupChange, GroupRecord, GroupType, MemberRecord, StoredGroup};
 
 use super::error::all;
-use crate::ffi::spi::{param, query, run, run_kept, Param, ResultRow};
+use crate::ffi::spi::{param, query, query_kept, run, run_kept, Param, ResultRow};
 
 /// All groups, or the one of this id.
 pub fn load_groups(group_id: Option<&str>) -> EngineResult<Vec<StoredGroup>> {
@@ -66,98 +68,177 @@ fn read_member(row: &ResultRow) -> Option<(String, MemberRecord)> {
     Some((row.get(1)?, member))
 }
 
-/// Changes a group; `false`: another session has locked it. Whoever wants to keep a group as it is locks its row in `kafka.groups`; members
-/// are not looked at, of which there may be many.
-pub fn write_group(group_id: &str, change: &GroupChange) -> bool {
-    let free = match change {
-        GroupChange::Delete => lock_rows("groups", group_id) && lock_rows("committed_offsets", group_id),
-        GroupChange::Replace(..) | GroupChange::Update { .. } => lock_rows("groups", group_id),
+/// Changes groups, each named once; the places of those that another session has locked. Whoever wants to keep a group as it is locks
+/// its row in `kafka.groups`; members are not looked at, of which there may be many.
+pub fn write_groups(changes: &[(String, GroupChange)]) -> Vec<usize> {
+    let locked = find_locked(changes.iter().map(|(group_id, _)| group_id.clone()).collect());
+    let mut busy = Vec::new();
+    let mut writes = Writes::default();
+    for (place, (group_id, change)) in changes.iter().enumerate() {
+        let written = !locked.contains(group_id)
+            && match change {
+                GroupChange::Delete => delete_group(group_id),
+                _ => {
+                    writes.add(group_id, change);
+                    true
+                }
+            };
+        if !written {
+            busy.push(place);
+        }
+    }
+    writes.write();
+    busy
+}
+
+/// Those of these groups whose rows another session has locked. The others' rows are locked here then.
+fn find_locked(group_ids: Vec<String>) -> HashSet<String> {
+    const THERE: &str = "SELECT g.group_id FROM kafka.groups g WHERE g.group_id = ANY ($1)";
+    const MINE: &str = "SELECT g.group_id FROM kafka.groups g WHERE g.group_id = ANY ($1) FOR UPDATE SKIP LOCKED";
+    let rows = |statement| {
+        let rows = query_kept(statement, &[param(group_ids.clone())], |row| row.get::<String>(1));
+        rows.into_iter().flatten().collect::<HashSet<_>>()
     };
-    if !free {
+    let mine = rows(MINE);
+    if mine.len() == group_ids.len() {
+        return HashSet::new();
+    }
+    let mut locked = rows(THERE);
+    locked.retain(|group_id| !mine.contains(group_id));
+    locked
+}
+
+/// Deletes a group whose row is locked here, and its offsets; `false`: another session has locked one of those.
+fn delete_group(group_id: &str) -> bool {
+    let offsets = |suffix: &str| {
+        run(
+            &format!("SELECT 1 FROM kafka.committed_offsets WHERE group_id = $1{suffix}"),
+            &[text(group_id)],
+        )
+    };
+    if offsets(" FOR UPDATE SKIP LOCKED") < offsets("") {
         return false;
     }
-    match change {
-        GroupChange::Replace(group, members) => {
-            put_group(group_id, group);
-            let kept: Vec<String> = members.iter().map(|member| member.member_id.clone()).collect();
-            run(
-                "DELETE FROM kafka.members WHERE group_id = $1 AND member_id <> ALL ($2)",
-                &[text(group_id), param(kept)],
-            );
-            put_members(group_id, members);
-        }
-        GroupChange::Update { group, members, gone } => {
-            if let Some(group) = group {
-                put_group(group_id, group);
-            }
-            if !gone.is_empty() {
-                run(
-                    "DELETE FROM kafka.members WHERE group_id = $1 AND member_id = ANY ($2)",
-                    &[text(group_id), param(gone.clone())],
-                );
-            }
-            put_members(group_id, members);
-        }
-        GroupChange::Delete => {
-            for table in ["members", "groups", "committed_offsets"] {
-                run(&format!("DELETE FROM kafka.{table} WHERE group_id = $1"), &[text(group_id)]);
-            }
-        }
+    for table in ["members", "groups", "committed_offsets"] {
+        run(&format!("DELETE FROM kafka.{table} WHERE group_id = $1"), &[text(group_id)]);
     }
     true
 }
 
-/// Locks the rows of a group in a table; `false` if another session has one of them.
-fn lock_rows(table: &str, group_id: &str) -> bool {
-    let rows = |suffix: &str| {
-        run(
-            &format!("SELECT 1 FROM kafka.{table} WHERE group_id = $1{suffix}"),
-            &[text(group_id)],
-        )
-    };
-    rows(" FOR UPDATE SKIP LOCKED") == rows("")
+/// Changes of several groups, by table.
+#[derive(Default)]
+struct Writes<'a> {
+    groups: Vec<(&'a str, &'a GroupRecord)>,
+    members: Vec<(&'a str, &'a MemberRecord)>,
+    gone: Vec<(String, String)>,
+    /// Groups of which no other members stay, and members that do.
+    whole: Vec<String>,
+    stay: HashSet<(&'a str, &'a str)>,
 }
 
-fn put_group(group_id: &str, group: &GroupRecord) {
+impl<'a> Writes<'a> {
+    fn add(&mut self, group_id: &'a str, change: &'a GroupChange) {
+        let members = match change {
+            GroupChange::Replace(group, members) => {
+                self.groups.push((group_id, group));
+                self.whole.push(group_id.to_owned());
+                self.stay
+                    .extend(members.iter().map(|member| (group_id, &member.member_id[..])));
+                members
+            }
+            GroupChange::Update { group, members, gone } => {
+                self.groups.extend(group.iter().map(|group| (group_id, group)));
+                self.gone
+                    .extend(gone.iter().map(|member_id| (group_id.to_owned(), member_id.clone())));
+                members
+            }
+            GroupChange::Delete => return,
+        };
+        self.members.extend(members.iter().map(|member| (group_id, member)));
+    }
+
+    fn write(mut self) {
+        if !self.whole.is_empty() {
+            let were = query_kept(
+                "SELECT m.group_id, m.member_id FROM kafka.members m WHERE m.group_id = ANY ($1)",
+                &[param(std::mem::take(&mut self.whole))],
+                |row| Some((row.get::<String>(1)?, row.get::<String>(2)?)),
+            );
+            let gone = were.into_iter().flatten();
+            self.gone
+                .extend(gone.filter(|(group_id, member_id)| !self.stay.contains(&(&group_id[..], &member_id[..]))));
+        }
+        put_groups(&self.groups);
+        delete_members(self.gone);
+        put_members(&self.members);
+    }
+}
+
+fn put_groups(groups: &[(&str, &GroupRecord)]) {
+    if groups.is_empty() {
+        return;
+    }
+    let column = |of: fn(&GroupRecord) -> &str| param(groups.iter().map(|(_, group)| of(group).to_owned()).collect::<Vec<_>>());
     run_kept(
         "INSERT INTO kafka.groups (group_id, type, epoch, protocol_type, protocol, changed_at, state) \
-         VALUES ($1, $2, $3, $4, $5, clock_timestamp(), $6::json) \
+         SELECT n.group_id, n.type, n.epoch, n.protocol_type, n.protocol, clock_timestamp(), n.state::json \
+           FROM unnest($1, $2, $3, $4, $5, $6) AS n(group_id, type, epoch, protocol_type, protocol, state) \
          ON CONFLICT (group_id) DO UPDATE SET type = excluded.type, epoch = excluded.epoch, \
          protocol_type = excluded.protocol_type, protocol = excluded.protocol, changed_at = excluded.changed_at, \
          state = excluded.state",
         &[
-            text(group_id),
-            text(group.group_type.name()),
-            param(group.epoch),
-            text(&group.protocol_type),
-            text(&group.protocol),
-            text(&group.state),
+            param(groups.iter().map(|(group_id, _)| (*group_id).to_owned()).collect::<Vec<_>>()),
+            column(|group| group.group_type.name()),
+            param(groups.iter().map(|(_, group)| group.epoch).collect::<Vec<_>>()),
+            column(|group| &group.protocol_type),
+            column(|group| &group.protocol),
+            column(|group| &group.state),
         ],
     );
 }
 
-fn put_members(group_id: &str, members: &[MemberRecord]) {
+/// Deletes members, by group and member id, that may be gone already.
+fn delete_members(gone: Vec<(String, String)>) {
+    if gone.is_empty() {
+        return;
+    }
+    let (group_ids, member_ids): (Vec<_>, Vec<_>) = gone.into_iter().unzip();
+    run_kept(
+        "DELETE FROM kafka.members m USING unnest($1, $2) AS g(group_id, member_id) \
+          WHERE m.group_id = g.group_id AND m.member_id = g.member_id",
+        &[param(group_ids), param(member_ids)],
+    );
+}
+
+/// Adds members or updates them, each where it differs from what is there.
+fn put_members(members: &[(&str, &MemberRecord)]) {
     if members.is_empty() {
         return;
     }
-    let column = |of: fn(&MemberRecord) -> String| param(members.iter().map(of).collect::<Vec<_>>());
+    let column =
+        |of: fn(&MemberRecord) -> &str| param(members.iter().map(|(_, member)| of(member).to_owned()).collect::<Vec<_>>());
     run_kept(
         "INSERT INTO kafka.members AS m (group_id, member_id, instance_id, client_id, client_host, assignment, state) \
-         SELECT $1, n.member_id, n.instance_id, n.client_id, n.client_host, n.assignment::jsonb, n.state::json \
-           FROM unnest($2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[]) \
-             AS n(member_id, instance_id, client_id, client_host, assignment, state) \
+         SELECT n.group_id, n.member_id, n.instance_id, n.client_id, n.client_host, n.assignment::jsonb, n.state::json \
+           FROM unnest($1, $2, $3, $4, $5, $6, $7) \
+             AS n(group_id, member_id, instance_id, client_id, client_host, assignment, state) \
          ON CONFLICT (group_id, member_id) DO UPDATE SET instance_id = excluded.instance_id, client_id = excluded.client_id, \
          client_host = excluded.client_host, assignment = excluded.assignment, state = excluded.state \
          WHERE (m.instance_id, m.client_id, m.client_host, m.assignment, m.state::text) IS DISTINCT FROM \
          (excluded.instance_id, excluded.client_id, excluded.client_host, excluded.assignment, excluded.state::text)",
         &[
-            text(group_id),
-            column(|member| member.member_id.clone()),
-            param(members.iter().map(|member| member.instance_id.clone()).collect::<Vec<_>>()),
-            column(|member| member.client_id.clone()),
-            column(|member| member.client_host.clone()),
-            column(|member| member.assignment.clone()),
-            column(|member| member.state.clone()),
+            param(members.iter().map(|(group_id, _)| (*group_id).to_owned()).collect::<Vec<_>>()),
+            column(|member| &member.member_id),
+            param(
+                members
+                    .iter()
+                    .map(|(_, member)| member.instance_id.clone())
+                    .collect::<Vec<_>>(),
+            ),
+            column(|member| &member.client_id),
+            column(|member| &member.client_host),
+            column(|member| &member.assignment),
+            column(|member| &member.state),
         ],
     );
 }

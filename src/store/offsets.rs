@@ -3,31 +3,33 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use broker::storage::engine::EngineError::Busy;
 use broker::storage::engine::{EngineResult, TopicNumber};
 use broker::storage::groups::{CommittedOffset, Expiry, OffsetKey};
 
 use super::error::all;
-use super::locks::Patience;
-use crate::ffi::spi::{param, query, query_kept, run, IntoParam, Param, RowPlace};
+use crate::ffi::spi::{param, query_kept, run, IntoParam, Param, RowPlace};
 
 /// First key of the advisory locks on the offsets of groups: "kafg".
 const OFFSETS_LOCKS: i32 = 0x6b61_6667;
 
-/// Takes the advisory lock under which offsets of a group are added, until the transaction's end: an offset that a session has added and
-/// not committed would make the broker wait.
-pub fn lock_offsets_of(group_id: &str, patience: Patience) -> EngineResult<()> {
-    const KEYS: &str = "($1, pg_catalog.hashtext($2))";
-    let keys = || [param(OFFSETS_LOCKS), param(group_id.to_owned())];
-    let had = match patience {
-        Patience::None => {
-            let statement = format!("SELECT pg_catalog.pg_try_advisory_xact_lock{KEYS}");
-            query(&statement, &keys(), |row| row.get::<bool>(1)) == [Some(true)]
-        }
-        Patience::Waits => run(&format!("SELECT pg_catalog.pg_advisory_xact_lock{KEYS}"), &keys()) == 1,
-    };
-    had.then_some(())
-        .ok_or_else(|| Busy(format!("the offsets of group {group_id}")))
+/// Waits for the advisory lock under which offsets of a group are added, and holds it until the transaction's end: an offset that a
+/// session has added and not committed would make the broker wait.
+pub fn lock_offsets_of(group_id: &str) {
+    run(
+        "SELECT pg_catalog.pg_advisory_xact_lock($1, pg_catalog.hashtext($2))",
+        &[param(OFFSETS_LOCKS), param(group_id.to_owned())],
+    );
+}
+
+/// Takes those locks of groups, of which each is named once, without waiting; the groups whose lock another session has.
+fn try_lock_offsets_of(group_ids: Vec<String>) -> HashSet<String> {
+    let busy = query_kept(
+        "SELECT n.group_id FROM unnest($2) AS n(group_id) \
+          WHERE NOT pg_catalog.pg_try_advisory_xact_lock($1, pg_catalog.hashtext(n.group_id))",
+        &[param(OFFSETS_LOCKS), param(group_ids)],
+        |row| row.get::<String>(1),
+    );
+    busy.into_iter().flatten().collect()
 }
 
 /// Where the rows of committed offsets were when the broker last wrote them. Only a hint: whoever uses one looks whether the row is there
@@ -119,12 +121,12 @@ fn update_known(rows: &mut KnownRows, commits: &Commits<'_>) -> Vec<usize> {
 /// The places of those commits that another session has locked: the row, or the adding of rows to its group. The others' rows are locked
 /// here then.
 fn find_locked(commits: &Commits<'_>) -> HashSet<usize> {
+    if commits.is_empty() {
+        return HashSet::new();
+    }
     let groups: BTreeSet<&str> = commits.iter().map(|(_, (key, _))| &key.group_id[..]).collect();
-    let busy: BTreeSet<&str> = groups
-        .into_iter()
-        .filter(|group_id| lock_offsets_of(group_id, Patience::None).is_err())
-        .collect();
-    let of_busy_groups = commits.iter().filter(|(_, (key, _))| busy.contains(&key.group_id[..]));
+    let busy = try_lock_offsets_of(groups.into_iter().map(str::to_owned).collect());
+    let of_busy_groups = commits.iter().filter(|(_, (key, _))| busy.contains(&key.group_id));
     let mut locked: HashSet<usize> = of_busy_groups.map(|(place, _)| *place).collect();
     const THERE: &str = "SELECT n.place FROM unnest($1, $2, $3, $4) AS n(group_id, topic, partition, place) \
                          JOIN kafka.committed_offsets o USING (group_id, topic, partition)";
@@ -142,9 +144,6 @@ fn find_locked(commits: &Commits<'_>) -> HashSet<usize> {
         });
         rows.into_iter().flatten().collect()
     };
-    if commits.is_empty() {
-        return locked;
-    }
     let mine = rows(MINE);
     if mine.len() < commits.len() {
         locked.extend(rows(THERE).difference(&mine));

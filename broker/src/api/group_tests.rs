@@ -270,7 +270,7 @@ async fn a_classic_group_that_cannot_be_stored_rebalances() {
     let bench = Bench::start(&database).await;
     let asked = bench.join("").await;
     let joined = bench.join(&asked.member_id).await;
-    database.fail(Call::WriteGroup, 0, failure());
+    database.fail(Call::WriteGroups, 0, failure());
     let synced = bench.sync(&joined.member_id, joined.generation_id).await;
     assert_ne!(synced.error_code, 0);
     assert_eq!(bench.state().await, "PreparingRebalance");
@@ -285,7 +285,7 @@ async fn a_group_that_cannot_be_deleted_stays() {
     let bench = Bench::start(&database).await;
     bench.broker.create_topic("t", 1, &[]).await;
     assert_eq!(bench.commit(9, "", -1, "t", 0, 5).await, 0);
-    database.fail(Call::WriteGroup, 0, failure());
+    database.fail(Call::WriteGroups, 0, failure());
     assert_eq!(bench.delete().await, 16);
     assert_eq!(bench.committed(9).await, [(0, 5)]);
     assert_eq!(bench.delete().await, 0);
@@ -309,7 +309,7 @@ async fn a_consumer_group_lives_through_restarts_and_failed_writes() {
     let bench = Bench::start(&database).await;
     assert_eq!(bench.beat("member", epoch).await, (0, epoch, None));
     assert_eq!(bench.listed().await, [("consumer".to_owned(), "Stable".to_owned())]);
-    database.fail(Call::WriteGroup, 0, failure());
+    database.fail(Call::WriteGroups, 0, failure());
     assert_eq!(bench.beat("second", 0).await.0, 15);
     // The group goes on from what is stored, when that is read again.
     let deadline = Instant::now() + Duration::from_secs(10);

@@ -91,6 +91,7 @@ contract! {
     producers::producer_ids_are_taken_once,
     groups::a_group_comes_back_as_it_was_written,
     groups::a_group_changes_whole_or_in_part,
+    groups::groups_change_together,
     groups::a_deleted_group_takes_its_offsets_along,
     groups::offsets_come_back_as_they_were_committed,
     groups::offsets_are_deleted,

@@ -139,8 +139,9 @@ pub trait GroupStorage {
     fn lock_groups(&mut self) -> EngineResult<()>;
     /// All groups, or the one of this id.
     fn load_groups(&mut self, group_id: Option<&str>) -> EngineResult<Vec<StoredGroup>>;
-    /// Changes a group. `false`: another session has locked rows of it, and nothing was changed.
-    fn write_group(&mut self, group_id: &str, change: &GroupChange) -> EngineResult<bool>;
+    /// Changes groups, each named once. Returns the places in `changes` of those of which another session has locked rows, which stay as
+    /// they are.
+    fn write_groups(&mut self, changes: &[(String, GroupChange)]) -> EngineResult<Vec<usize>>;
     /// Stores offsets, each key once. Returns the places in `commits` of those that another session has locked, which stay as they are.
     fn commit_offsets(&mut self, commits: &[(OffsetKey, CommittedOffset)]) -> EngineResult<Vec<usize>>;
     /// The offsets that a group has committed, ascending by topic and partition; a topic may be gone meanwhile.

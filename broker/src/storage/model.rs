@@ -58,7 +58,7 @@ pub enum Call {
     AllocateProducerIds,
     LockGroups,
     LoadGroups,
-    WriteGroup,
+    WriteGroups,
     CommitOffsets,
     CommittedOffsets,
     DeleteOffsets,

@@ -61,7 +61,7 @@ fn load<E: Engine>(engine: &mut E, group_id: &str) -> Option<StoredGroup> {
 fn write<E: Engine>(engine: &mut E, group_id: &str, change: &GroupChange) {
     in_transaction(engine, |engine| {
         engine.lock_groups().unwrap();
-        assert!(engine.write_group(group_id, change).unwrap());
+        assert_eq!(engine.write_groups(&[(group_id.to_owned(), change.clone())]), Ok(vec![]));
     });
 }
 
@@ -87,7 +87,7 @@ pub(super) fn a_group_comes_back_as_it_was_written<E: Engine>(open: &mut dyn FnM
     );
     write(&mut engine, &other, &GroupChange::Replace(record(9), vec![]));
     engine.begin().unwrap();
-    engine.write_group(&group, &GroupChange::Delete).unwrap();
+    engine.write_groups(&[(group.clone(), GroupChange::Delete)]).unwrap();
     engine.rollback();
     drop(engine);
     let mut engine = open();
@@ -130,6 +130,45 @@ pub(super) fn a_group_changes_whole_or_in_part<E: Engine>(open: &mut dyn FnMut()
     };
     write(&mut engine, &new, &update);
     assert_eq!(load(&mut engine, &new).unwrap().group, Some(record(3)));
+}
+
+/// Several groups change in one call, each by its own change.
+pub(super) fn groups_change_together<E: Engine>(open: &mut dyn FnMut() -> E) {
+    let mut engine = open();
+    let [replaced, updated, deleted, added] = [(); 4].map(|()| new_group());
+    let before = || GroupChange::Replace(record(1), vec![member("a", ""), member("b", "")]);
+    let changes = vec![
+        (replaced.clone(), before()),
+        (updated.clone(), before()),
+        (deleted.clone(), before()),
+    ];
+    let written = |engine: &mut E, changes: &[(String, GroupChange)]| {
+        in_transaction(engine, |engine| assert_eq!(engine.write_groups(changes), Ok(vec![])));
+    };
+    written(&mut engine, &changes);
+    let update = GroupChange::Update {
+        group: None,
+        members: vec![member("c", "")],
+        gone: vec!["a".to_owned()],
+    };
+    let changes = [
+        (added.clone(), GroupChange::Replace(record(7), vec![member("a", "new")])),
+        (deleted.clone(), GroupChange::Delete),
+        (updated.clone(), update),
+        (
+            replaced.clone(),
+            GroupChange::Replace(record(2), vec![member("b", "changed")]),
+        ),
+    ];
+    written(&mut engine, &changes);
+    let mut left = |group_id| load(&mut engine, group_id).map(|stored| (stored.group, stored.members));
+    assert_eq!(left(&added), Some((Some(record(7)), vec![member("a", "new")])));
+    assert_eq!(left(&deleted), None);
+    assert_eq!(
+        left(&updated),
+        Some((Some(record(1)), vec![member("b", ""), member("c", "")]))
+    );
+    assert_eq!(left(&replaced), Some((Some(record(2)), vec![member("b", "changed")])));
 }
 
 /// A group that is deleted takes its offsets along, and no other's.

@@ -132,12 +132,17 @@ impl GroupStorage for ModelEngine {
         })
     }
 
-    fn write_group(&mut self, group_id: &str, change: &GroupChange) -> EngineResult<bool> {
-        self.groups(Call::WriteGroup, |tables, held| {
-            if held.groups.contains(group_id) {
-                return Ok(false);
+    fn write_groups(&mut self, changes: &[(String, GroupChange)]) -> EngineResult<Vec<usize>> {
+        self.groups(Call::WriteGroups, |tables, held| {
+            let mut locked = Vec::new();
+            for (place, (group_id, change)) in changes.iter().enumerate() {
+                if held.groups.contains(group_id) {
+                    locked.push(place);
+                } else {
+                    tables.write(group_id, change)?;
+                }
             }
-            tables.write(group_id, change).map(|()| true)
+            Ok(locked)
         })
     }
 

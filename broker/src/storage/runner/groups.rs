@@ -1,14 +1,15 @@
-//! Groups and committed offsets: all jobs that wait, up to a limit, in one transaction and in order. Commits of offsets that follow each
-//! other are written together, each row once.
+//! Groups and committed offsets: all jobs that wait, up to a limit, in one transaction and in order. Changes and commits that follow each
+//! other are written together: see [`GroupBatch`].
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 use std::time::Instant;
 
+use super::group_batch::GroupBatch;
 use super::{log_disk, Completion, InFlight, Runner};
 use crate::limits::GROUP_JOBS_PER_TURN;
 use crate::storage::engine::{CommitMode, Engine, EngineError, EngineResult, LogPosition};
 use crate::storage::group_jobs::{GroupJob, GroupOffsets, GroupTask};
-use crate::storage::groups::{CommittedOffset, OffsetKey, StoredGroup};
+use crate::storage::groups::{OffsetKey, StoredGroup};
 use crate::storage::jobs::StorageError;
 
 /// What came of a task.
@@ -115,20 +116,17 @@ impl<E: Engine> Runner<E> {
 fn run_jobs<E: Engine>(engine: &mut E, jobs: &[GroupJob]) -> EngineResult<Vec<Outcome>> {
     let mut outcomes = Vec::with_capacity(jobs.len());
     while let Some(job) = jobs.get(outcomes.len()) {
-        match &job.task {
-            GroupTask::Commit { .. } => {
-                let following = jobs[outcomes.len()..].iter().map_while(|job| match &job.task {
-                    GroupTask::Commit { offsets, .. } => Some(offsets),
-                    _ => None,
-                });
-                commit_together(engine, following, &mut outcomes)?;
-            }
-            other => outcomes.push(run_task(engine, other)?),
+        let mut batch = GroupBatch::default();
+        let following = jobs[outcomes.len()..].iter();
+        match following.take_while(|job| batch.take(&job.task)).count() {
+            0 => outcomes.push(run_task(engine, &job.task)?),
+            _ => outcomes.extend(batch.write(engine)?),
         }
     }
     Ok(outcomes)
 }
 
+/// Does a task that is not part of a batch.
 fn run_task<E: Engine>(engine: &mut E, task: &GroupTask) -> EngineResult<Outcome> {
     let done = |written| match written {
         true => Outcome::Done,
@@ -136,45 +134,20 @@ fn run_task<E: Engine>(engine: &mut E, task: &GroupTask) -> EngineResult<Outcome
     };
     Ok(match task {
         GroupTask::Load { group_id, .. } => Outcome::Loaded(engine.load_groups(group_id.as_deref())?),
-        GroupTask::Write { group_id, change, .. } => done(engine.write_group(group_id, change)?),
         GroupTask::Fetch { group_id, .. } => Outcome::Fetched(engine.committed_offsets(group_id)?),
         GroupTask::DeleteOffsets {
             group_id, partitions, ..
         } => done(engine.delete_offsets(group_id, partitions)?),
         GroupTask::Expire { expiry, .. } => Outcome::Expired(engine.expire_offsets(expiry)?),
-        GroupTask::Commit { .. } => Outcome::Done,
-    })
-}
-
-/// Writes what several commits, in this order, leave behind. A later commit of a row replaces an earlier one.
-fn commit_together<'a, E: Engine>(
-    engine: &mut E,
-    commits: impl Iterator<Item = &'a Vec<(OffsetKey, CommittedOffset)>>,
-    outcomes: &mut Vec<Outcome>,
-) -> EngineResult<()> {
-    let commits: Vec<_> = commits.collect();
-    let last: HashMap<&OffsetKey, &CommittedOffset> =
-        commits.iter().copied().flatten().map(|(key, offset)| (key, offset)).collect();
-    let mut rows: Vec<_> = last.into_iter().map(|(key, offset)| (key.clone(), offset.clone())).collect();
-    // Everyone who locks several of these rows does it in this order.
-    rows.sort_by(|(a, _), (b, _)| a.cmp(b));
-    let locked: HashSet<_> = engine
-        .commit_offsets(&rows)?
-        .into_iter()
-        .map(|place| rows[place].0.clone())
-        .collect();
-    outcomes.extend(commits.iter().map(|offsets| {
-        let left: HashSet<_> = offsets
-            .iter()
-            .filter(|(key, _)| locked.contains(key))
-            .map(|(key, _)| key.clone())
-            .collect();
-        match left.is_empty() {
-            true => Outcome::Done,
-            false => Outcome::Locked(left),
+        GroupTask::Write { group_id, change, .. } => {
+            let locked = engine.write_groups(&[(group_id.clone(), change.clone())])?;
+            done(locked.is_empty())
         }
-    }));
-    Ok(())
+        GroupTask::Commit { offsets, .. } => {
+            let locked = engine.commit_offsets(offsets)?;
+            done(locked.is_empty())
+        }
+    })
 }
 
 /// What is to be answered when the transaction is durable, and the jobs that are to be tried again.

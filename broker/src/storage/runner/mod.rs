@@ -9,6 +9,7 @@
 
 mod admin;
 mod group;
+mod group_batch;
 mod groups;
 mod producers;
 mod reads;

@@ -1,8 +1,11 @@
 //! Jobs about consumer groups: one transaction for what waits, locks of other sessions, failures, durability.
 
+use proptest::collection::vec;
+use proptest::prelude::*;
+
 use super::*;
 use crate::limits::GROUP_JOBS_PER_TURN;
-use crate::storage::groups::{CommittedOffset, GroupChange, GroupRecord, GroupType, OffsetKey};
+use crate::storage::groups::{CommittedOffset, GroupChange, GroupRecord, GroupType, MemberRecord, OffsetKey};
 
 fn key(group_id: &str, partition: i32) -> OffsetKey {
     OffsetKey {
@@ -22,15 +25,14 @@ fn offset(offset: i64) -> CommittedOffset {
     }
 }
 
-fn change(epoch: i32) -> GroupChange {
-    let record = GroupRecord {
+fn record(epoch: i32) -> GroupRecord {
+    GroupRecord {
         group_type: GroupType::Classic,
         epoch,
         protocol_type: String::new(),
         protocol: String::new(),
         state: "{}".to_owned(),
-    };
-    GroupChange::Replace(record, Vec::new())
+    }
 }
 
 /// A reply that can be looked at without waiting for it.
@@ -52,7 +54,11 @@ impl Bench {
     }
 
     fn write(&self, group_id: &str, epoch: i32) -> Pending<()> {
-        Box::pin(self.runner.storage().write_group(group_id, change(epoch), self.later()))
+        Box::pin(
+            self.runner
+                .storage()
+                .write_group(group_id, GroupChange::Replace(record(epoch), Vec::new()), self.later()),
+        )
     }
 
     /// The committed offsets of a group: (partition, offset).
@@ -83,6 +89,59 @@ fn waiting_commits_share_a_transaction_and_each_row_is_written_once() {
     assert!(replies.iter_mut().all(|reply| look(reply) == Some(Ok(()))));
     assert_eq!(bench.committed("a"), [(0, 2), (1, 1)]);
     assert_eq!(bench.committed("b"), [(0, 7)]);
+}
+
+fn any_change() -> impl Strategy<Value = (&'static str, GroupChange)> {
+    let member = |(id, state): (u8, u8)| MemberRecord {
+        member_id: id.to_string(),
+        instance_id: None,
+        client_id: String::new(),
+        client_host: String::new(),
+        assignment: "{}".to_owned(),
+        state: state.to_string(),
+    };
+    let members = || vec((0..4u8, any::<u8>()).prop_map(member), 0..4);
+    let record = || any::<i32>().prop_map(record);
+    let gone = vec((0..4u8).prop_map(|id| id.to_string()), 0..3);
+    let change = prop_oneof![
+        1 => Just(GroupChange::Delete),
+        4 => (record(), members()).prop_map(|(record, members)| GroupChange::Replace(record, members)),
+        8 => (record(), members(), gone).prop_map(|(group, members, gone)| GroupChange::Update {
+            group: Some(group),
+            members,
+            gone,
+        }),
+    ];
+    (prop_oneof![Just("a"), Just("b")], change)
+}
+
+proptest! {
+    /// Changes that wait together leave what they leave one by one, in fewer statements.
+    #[test]
+    fn waiting_changes_of_groups_are_written_together(changes in vec(any_change(), 1..12)) {
+        let left = |together: bool| {
+            let database = ModelDatabase::default();
+            let mut bench = Bench::open(&database);
+            database.take_calls();
+            let mut replies = Vec::new();
+            for (group_id, change) in &changes {
+                let reply = bench.runner.storage().write_group(group_id, change.clone(), bench.later());
+                replies.push(Box::pin(reply) as Pending<()>);
+                if !together {
+                    bench.turn();
+                }
+            }
+            bench.turn();
+            assert!(replies.iter_mut().all(|reply| look(reply) == Some(Ok(()))));
+            let writes = database.take_calls().iter().filter(|call| **call == Call::WriteGroups).count();
+            let load = bench.runner.storage().load_groups(None, bench.later());
+            (bench.run(load).unwrap(), writes)
+        };
+        let ((together, writes), (one_by_one, _)) = (left(true), left(false));
+        prop_assert_eq!(together, one_by_one);
+        let deletions = changes.iter().filter(|(_, change)| *change == GroupChange::Delete).count();
+        prop_assert!(writes <= 2 * deletions + 1);
+    }
 }
 
 /// The flush of the appends is that of the commits about groups too. Where nothing is appended after all, they are flushed by themselves.
@@ -212,8 +271,8 @@ fn a_failure_fails_its_own_job_only() {
     let mut good = bench.write("good", 1);
     let mut commit = bench.commit("good", &[(0, 1)]);
     // The first attempt, with all three, and the second, of the first alone.
-    database.fail(Call::WriteGroup, 0, failure());
-    database.fail(Call::WriteGroup, 1, failure());
+    database.fail(Call::WriteGroups, 0, failure());
+    database.fail(Call::WriteGroups, 1, failure());
     bench.turn();
     assert_eq!(look(&mut bad), Some(Err(StorageError::Engine(failure()))));
     assert_eq!(look(&mut good), Some(Ok(())));
