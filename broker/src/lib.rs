@@ -5,6 +5,7 @@
 pub mod api;
 pub mod catalog;
 pub mod clock;
+pub mod fetch;
 pub mod groups;
 pub mod limits;
 pub mod log;

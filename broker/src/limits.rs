@@ -57,6 +57,17 @@ pub const SMALL_REPLY_BYTES: usize = 64 * 1024;
 /// Bytes of a decoded Fetch that need no part of the receive budget while it waits: each connection has one at most.
 pub const SMALL_FETCH_BYTES: usize = 64 * 1024;
 
+/// Bytes that all fetch sessions together take, about, with the requests that wait in them. A new session for which others do not make room
+/// is not made (session id 0, as with Kafka's full cache); one that grows beyond it is closed.
+pub const FETCH_SESSIONS_BYTES: usize = 64 * 1024 * 1024;
+
+/// Bytes that one fetch session takes, about, likewise: some 50,000 partitions.
+pub const FETCH_SESSION_BYTES: usize = 16 * 1024 * 1024;
+
+/// Time without use after which a fetch session makes room for any other, and age from which it makes room for one of more partitions
+/// (Kafka's `min.incremental.fetch.session.eviction.ms`).
+pub const FETCH_SESSION_EVICTION: Duration = Duration::from_secs(120);
+
 /// Tables that one group commit may touch (the lock table of Postgres is finite); further jobs wait for the next group.
 pub const TABLES_PER_GROUP: usize = 256;
 

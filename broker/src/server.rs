@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use crate::api::dispatch::Dispatcher;
 use crate::api::long_work::LongWork;
 use crate::api::Context;
+use crate::fetch::FetchSessions;
 use crate::groups::Coordinator;
 use crate::limits;
 use crate::net::{self, Budget, Connections, Listeners, Service, Threads};
@@ -51,6 +52,7 @@ impl Server {
             directory: runner.directory(),
             response_budget: replies.clone(),
             small_responses: Budget::new(settings.max_connections.saturating_mul(limits::SMALL_REPLY_BYTES)),
+            fetch_sessions: FetchSessions::new(settings_receiver.clone()),
             long_work: LongWork::new(settings.network_threads),
             groups: groups.clone(),
         };

@@ -35,6 +35,8 @@ pub struct Settings {
     pub queued_max_response_bytes: usize,
     /// Bytes of recent batches kept in memory for consumers that keep up.
     pub tail_cache_bytes: usize,
+    /// Fetch sessions kept; 0 keeps none.
+    pub fetch_sessions: usize,
     /// Bytes that must be free on each file system of the log; below it nothing is appended. 0: no such rule.
     pub min_free_disk: u64,
     /// Whether Metadata and Produce of an unknown topic make it.
@@ -80,6 +82,7 @@ impl Default for Settings {
             queued_max_request_bytes: 256 * MIB,
             queued_max_response_bytes: 256 * MIB,
             tail_cache_bytes: 128 * MIB,
+            fetch_sessions: 1000,
             min_free_disk: 1024 * MIB as u64,
             auto_create_topics: true,
             default_partitions: 1,

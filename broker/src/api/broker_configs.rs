@@ -135,6 +135,7 @@ impl Values {
             queued_max_request_bytes,
             queued_max_response_bytes,
             tail_cache_bytes,
+            fetch_sessions,
             min_free_disk,
             auto_create_topics,
             default_partitions,
@@ -281,6 +282,11 @@ impl Values {
                 ["group.max.session.timeout.ms", "pg_kafka.group_max_session_timeout"],
                 group_max_session_timeout.as_millis(),
                 "Longest session timeout of a member, in milliseconds.",
+            ),
+            (
+                ["max.incremental.fetch.session.cache.slots", "pg_kafka.fetch_sessions"],
+                *fetch_sessions as u128,
+                "Fetch sessions of consumers.",
             ),
             (
                 ["group.max.size", "pg_kafka.group_max_size"],

@@ -9,7 +9,7 @@ use kafka_protocol::messages::fetch_request::{FetchPartition, FetchRequest, Fetc
 use kafka_protocol::messages::fetch_response::PartitionData;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, ProduceRequest, TopicProduceData};
 use kafka_protocol::messages::produce_response::PartitionProduceResponse;
-use kafka_protocol::messages::{TopicName, TransactionalId};
+use kafka_protocol::messages::{FetchResponse, TopicName, TransactionalId};
 use kafka_protocol::protocol::{Encodable, StrBytes};
 use kafka_protocol::ResponseError;
 use uuid::Uuid;
@@ -79,6 +79,12 @@ impl Bench {
         }
     }
 
+    async fn answer(&self, version: i16, body: FetchRequest) -> FetchResponse {
+        let asked = fetch::Asked::of(version, &body, self.broker.context.catalog.topics());
+        let (response, _charge) = fetch::handle(&self.broker.context, &self.broker.request(version), asked).await;
+        response
+    }
+
     async fn fetch(&self, topic: &str, offset: i64, change: impl FnOnce(FetchRequest) -> FetchRequest) -> PartitionData {
         let partition = FetchPartition::default()
             .with_partition(0)
@@ -90,8 +96,7 @@ impl Bench {
             .with_max_bytes(1 << 20)
             .with_min_bytes(1)
             .with_topics(topics);
-        let (response, _charge) = fetch::handle(&self.broker.context, &self.broker.request(12), change(body)).await;
-        response.responses[0].partitions[0].clone()
+        self.answer(12, change(body)).await.responses[0].partitions[0].clone()
     }
 }
 
@@ -234,14 +239,6 @@ async fn offsets_out_of_range_and_wrong_epochs_are_errors_with_unknown_bounds() 
 }
 
 #[tokio::test]
-async fn a_request_that_names_a_session_is_told_that_there_is_none() {
-    let bench = Bench::start(&ModelDatabase::default());
-    let body = FetchRequest::default().with_session_id(7).with_session_epoch(3);
-    let (response, _) = fetch::handle(&bench.broker.context, &bench.broker.request(12), body).await;
-    assert_eq!(response.error_code, ResponseError::FetchSessionIdNotFound.code());
-}
-
-#[tokio::test]
 async fn refusals_of_produce() {
     let bench = Bench::start(&ModelDatabase::default());
     bench.create("a").await;
@@ -360,7 +357,7 @@ async fn a_fetch_response_encodes_at_every_version() {
                 .with_topics(vec![asked])
                 .with_max_bytes(100)
                 .with_isolation_level(1);
-            let (response, _) = fetch::handle(&bench.broker.context, &bench.broker.request(version), body).await;
+            let response = bench.answer(version, body).await;
             assert_encodes(ApiKey::Fetch, version, &response);
         }
     }

@@ -188,10 +188,10 @@ impl Request {
 
     /// A Fetch may wait for minutes, and nobody is to wait for it: what is kept of the request is all that counts meanwhile.
     async fn answer_fetch(mut self, context: &Context, mut charge: Charge) -> Result<Reply, Unanswerable> {
-        let body = fetch::unpinned(self.decode()?);
+        let asked = fetch::Asked::of(self.info.version, &self.decode()?, context.catalog.topics());
         self.body.clear();
-        charge.settle(fetch::bytes_kept(&body));
-        let (response, charge) = fetch::handle(context, &self.info, body).await;
+        charge.settle(asked.bytes_kept());
+        let (response, charge) = fetch::handle(context, &self.info, asked).await;
         Ok(Reply::Frame {
             chunks: vec![self.encode(&response)?],
             charge: Some(charge),

@@ -11,6 +11,7 @@ use super::long_work::LongWork;
 use super::{Context, RequestInfo};
 use crate::catalog::configs::TopicConfigs;
 use crate::catalog::Topic;
+use crate::fetch::FetchSessions;
 use crate::groups::Coordinator;
 use crate::log::validate::{validate, Rules};
 use crate::net::{Budget, Peer};
@@ -48,6 +49,7 @@ impl TestBroker {
         let (_, settings) = watch::channel(Arc::new(settings));
         let groups = Coordinator::new(model.storage.clone(), model.catalog.clone(), settings.clone());
         let context = Context {
+            fetch_sessions: FetchSessions::new(settings.clone()),
             settings,
             catalog: model.catalog.clone(),
             storage: model.storage.clone(),

@@ -63,6 +63,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use crate::catalog::Catalog;
+use crate::fetch::FetchSessions;
 use crate::groups::Coordinator;
 use crate::net::{Budget, Peer};
 use crate::producers::ids::ProducerIds;
@@ -86,6 +87,8 @@ pub struct Context {
     pub response_budget: Budget,
     /// Bytes of small Fetch responses, for when that budget is exhausted: [`crate::limits::SMALL_REPLY_BYTES`] for each connection.
     pub small_responses: Budget,
+    /// Fetch sessions.
+    pub fetch_sessions: FetchSessions,
     /// Where what takes long waits its turn.
     pub long_work: LongWork,
     /// Consumer groups.

@@ -230,10 +230,7 @@ static FETCH: Api = Api {
     codec_max: 18,
     execution: Execution::InTurn,
     max_elements: limits::PARTITION_ELEMENTS_PER_REQUEST,
-    notes: &[
-        "Sessions (KIP-227) are not kept: the answer has session id 0 and every requested partition, so forgotten topics have no meaning.",
-        "The rack, the last fetched epoch and the fields of followers are not used: there is one replica.",
-    ],
+    notes: &["The rack, the last fetched epoch and the fields of followers are not used: there is one replica."],
 };
 
 static LIST_OFFSETS: Api = Api {

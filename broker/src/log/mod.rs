@@ -5,3 +5,4 @@ pub mod partition;
 mod rebuild;
 pub mod time_lookup;
 pub mod validate;
+pub mod waiters;

@@ -2,12 +2,12 @@
 //! Changed by the database thread only, when something became durable (design I1).
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
-use tokio::sync::Notify;
 
 use super::epochs::EpochHistory;
+use super::waiters::{Change, Waiter, Waiters};
 use crate::storage::engine::{PlacedBatch, TopicNumber};
 
 /// What a partition's log holds, durably.
@@ -30,6 +30,18 @@ pub enum Lookup {
     Cold,
 }
 
+/// What a Fetch at some offset has before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outlook {
+    /// The bounds.
+    pub bounds: Bounds,
+    /// Whether the topic was deleted: UNKNOWN_TOPIC_OR_PARTITION (3).
+    pub is_deleted: bool,
+    /// Bytes from the offset to the high watermark, 0 if it is not below that; `None` where the offset is older than the cache: there is
+    /// something to read, but how much is only known by reading it.
+    pub readable: Option<usize>,
+}
+
 /// See the module's head.
 #[derive(Debug)]
 pub struct Partition {
@@ -47,7 +59,7 @@ struct State {
     high_watermark: i64,
     epochs: EpochHistory,
     cache: VecDeque<PlacedBatch>,
-    waiters: Vec<Weak<Notify>>,
+    waiters: Waiters,
     deleted: bool,
 }
 
@@ -66,7 +78,7 @@ impl Partition {
             high_watermark: end_offset,
             epochs: EpochHistory::new(epochs, leader_epoch, end_offset),
             cache: VecDeque::new(),
-            waiters: Vec::new(),
+            waiters: Waiters::default(),
             deleted: false,
         };
         Partition {
@@ -78,12 +90,7 @@ impl Partition {
 
     /// The bounds now.
     pub fn bounds(&self) -> Bounds {
-        let state = self.state();
-        Bounds {
-            log_start_offset: state.log_start_offset.min(state.high_watermark),
-            high_watermark: state.high_watermark,
-            last_stable_offset: state.high_watermark,
-        }
+        self.state().bounds()
     }
 
     /// Whether the topic was deleted; what holds the partition still must answer UNKNOWN_TOPIC_OR_PARTITION (3).
@@ -126,47 +133,45 @@ impl Partition {
         Lookup::Cached(batches)
     }
 
-    /// Bytes from `offset` to the high watermark as far as the cache knows; `None` where the offset is older than the cache (then
-    /// there is surely something to read).
-    pub fn cached_bytes_from(&self, offset: i64, at_most: usize) -> Option<usize> {
-        let state = self.state();
-        if offset >= state.high_watermark {
-            return Some(0);
-        }
-        if state.cache.front().is_none_or(|first| first.base_offset > offset) {
-            return None;
-        }
-        let from = state.cache.partition_point(|batch| batch.base_offset <= offset) - 1;
-        let mut size = 0;
-        for batch in state.cache.range(from..) {
-            size += batch.bytes.len();
-            if size >= at_most {
-                break;
-            }
-        }
-        Some(size)
+    /// What a Fetch of at most `max_bytes` (as many are looked for) at `fetch_offset` has before it.
+    pub fn outlook(&self, fetch_offset: i64, max_bytes: usize) -> Outlook {
+        self.state().outlook(fetch_offset, max_bytes)
     }
 
-    /// Registers a waiter that is notified at the next change: more records, a moved log start, deletion. It is forgotten when dropped.
-    pub fn wait(&self, waiter: &Arc<Notify>) {
+    /// The same; and `waiter` counts what arrives after it, as [`Waiters::add`].
+    pub fn wait(&self, waiter: &Arc<Waiter>, place: u32, fetch_offset: i64, max_bytes: usize) -> Outlook {
         let mut state = self.state();
-        state.waiters.retain(|waiting| waiting.strong_count() > 0);
-        state.waiters.push(Arc::downgrade(waiter));
+        let outlook = state.outlook(fetch_offset, max_bytes);
+        let counted = outlook.readable.unwrap_or(0);
+        state
+            .waiters
+            .add(waiter, place, fetch_offset, max_bytes.saturating_sub(counted));
+        outlook
     }
 
     /// Batches became durable: they can be read from now on. For the database thread.
     pub fn publish(&self, batches: impl IntoIterator<Item = PlacedBatch>, high_watermark: i64) {
         let mut state = self.state();
-        state.cache.extend(batches);
+        let mut bytes = 0;
+        for batch in batches {
+            bytes += batch.bytes.len();
+            state.cache.push_back(batch);
+        }
         state.high_watermark = state.high_watermark.max(high_watermark);
-        wake(&mut state);
+        let woken = state.waiters.changed(Change::Arrived(bytes));
+        // Who wakes takes the lock.
+        drop(state);
+        drop(woken);
     }
 
     /// Moves the log start forward. For the database thread.
     pub fn set_log_start(&self, offset: i64) {
         let mut state = self.state();
         state.log_start_offset = state.log_start_offset.max(offset);
-        wake(&mut state);
+        let log_start_offset = state.bounds().log_start_offset;
+        let woken = state.waiters.changed(Change::LogStart(log_start_offset));
+        drop(state);
+        drop(woken);
     }
 
     /// Forgets cached batches up to and including the one at `base_offset`. For the database thread.
@@ -182,7 +187,9 @@ impl Partition {
         let mut state = self.state();
         state.deleted = true;
         state.cache.clear();
-        wake(&mut state);
+        let woken = state.waiters.changed(Change::Deleted);
+        drop(state);
+        drop(woken);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -190,11 +197,39 @@ impl Partition {
     }
 }
 
-fn wake(state: &mut State) {
-    for waiter in state.waiters.drain(..) {
-        if let Some(waiter) = waiter.upgrade() {
-            waiter.notify_one();
+impl State {
+    fn bounds(&self) -> Bounds {
+        Bounds {
+            log_start_offset: self.log_start_offset.min(self.high_watermark),
+            high_watermark: self.high_watermark,
+            last_stable_offset: self.high_watermark,
         }
+    }
+
+    fn outlook(&self, fetch_offset: i64, max_bytes: usize) -> Outlook {
+        Outlook {
+            bounds: self.bounds(),
+            is_deleted: self.deleted,
+            readable: self.readable(fetch_offset, max_bytes),
+        }
+    }
+
+    fn readable(&self, fetch_offset: i64, max_bytes: usize) -> Option<usize> {
+        if fetch_offset >= self.high_watermark {
+            return Some(0);
+        }
+        if self.cache.front().is_none_or(|first| first.base_offset > fetch_offset) {
+            return None;
+        }
+        let from = self.cache.partition_point(|batch| batch.base_offset <= fetch_offset) - 1;
+        let mut size = 0;
+        for batch in self.cache.range(from..) {
+            size += batch.bytes.len();
+            if size >= max_bytes {
+                break;
+            }
+        }
+        Some(size)
     }
 }
 
@@ -236,8 +271,9 @@ mod tests {
         assert_eq!(offsets(partition.lookup(120, 1)), [] as [i64; 0]);
         partition.evict(100);
         assert_eq!(offsets(partition.lookup(109, 1)), [-1]);
-        assert_eq!(partition.cached_bytes_from(119, 1000), Some(70));
-        assert_eq!(partition.cached_bytes_from(3, 1000), None);
+        assert_eq!(partition.outlook(119, 1000).readable, Some(70));
+        assert_eq!(partition.outlook(120, 1000).readable, Some(0));
+        assert_eq!(partition.outlook(3, 1000).readable, None);
     }
 
     /// A log start beyond the high watermark, which only a session can have set, is shown as far as the high watermark has come.
@@ -253,19 +289,22 @@ mod tests {
         assert_eq!(bounds(), (15, 20));
     }
 
+    /// Goal: what is there when a request begins to wait is told to it, what comes after it is counted.
     #[tokio::test]
-    async fn every_change_wakes_a_waiter_once() {
-        let partition = Partition::new(TopicNumber(1), 0, 0, 0, &[], 1);
+    async fn nothing_falls_between_the_look_and_the_wait() {
         for change in [0, 1, 2] {
-            let waiter = Arc::new(Notify::new());
-            partition.wait(&waiter);
+            let partition = Partition::new(TopicNumber(1), 0, 0, 0, &[], 1);
+            partition.publish([batch(0, 70)], 1);
+            let waiter = Waiter::new(50);
+            assert_eq!(partition.wait(&waiter, 3, 0, 1000).readable, Some(70));
             match change {
-                0 => partition.publish([batch(0, 70)], 1),
+                0 => partition.publish([batch(1, 50)], 2),
                 1 => partition.set_log_start(1),
                 _ => partition.delete(),
             }
-            waiter.notified().await;
+            waiter.enough().await;
+            assert_eq!(waiter.take_changed(), [3]);
+            assert_eq!(partition.outlook(0, 1000).is_deleted, change == 2);
         }
-        assert!(partition.is_deleted());
     }
 }

@@ -257,6 +257,15 @@ pub const SETTINGS: &[Setting] = &[
         fill: |s, v| s.broker.tail_cache_bytes = v.size(),
     },
     Setting {
+        name: "fetch_sessions",
+        kind: integer(1000, 0, 1_000_000, Unit::Count),
+        change: Change::Reload,
+        summary: "Fetch sessions of consumers",
+        detail: "Kafka's max.incremental.fetch.session.cache.slots. A consumer without one names all its partitions in every request. All \
+                 together take at most 64 MB, whatever is set here.",
+        fill: |s, v| s.broker.fetch_sessions = v.size(),
+    },
+    Setting {
         name: "min_free_disk",
         kind: integer(1024, 0, i32::MAX, Unit::Megabytes),
         change: Change::Reload,
