@@ -14,44 +14,29 @@
 
 mod asked;
 mod read;
-mod wait;
 
 use std::time::Duration;
 
 use kafka_protocol::messages::fetch_response::{FetchResponse, FetchableTopicResponse, PartitionData};
 use kafka_protocol::messages::TopicName;
 use kafka_protocol::protocol::StrBytes;
-use kafka_protocol::ResponseError;
 
 use super::{Context, RequestInfo};
 use crate::clock::now;
 use crate::fetch::session::{Outcome, Session};
+use crate::fetch::wait::{Partitions, Patience};
 use crate::fetch::wanted::{TopicKey, Wanted};
 use crate::fetch::{Opened, Opening, Refusal, Request, Size};
 use crate::limits::FETCH_RESPONSE_BYTES;
 use crate::net::Charge;
 pub use asked::Asked;
 use read::Filling;
-use wait::{Partitions, Patience};
 
 /// First version with topic ids.
 const TOPIC_IDS: i16 = 13;
 
 /// The read_committed isolation level on the wire.
 const READ_COMMITTED: i8 = 1;
-
-/// The check of a client's idea of the leader epoch (KIP-320): -1 is none.
-///
-/// # Errors
-/// FENCED_LEADER_EPOCH (74) below the current one, UNKNOWN_LEADER_EPOCH (75) above.
-pub fn check_epoch(requested: i32, current: i32) -> Result<(), ResponseError> {
-    match requested {
-        -1 => Ok(()),
-        epoch if epoch < current => Err(ResponseError::FencedLeaderEpoch),
-        epoch if epoch > current => Err(ResponseError::UnknownLeaderEpoch),
-        _ => Ok(()),
-    }
-}
 
 /// Answers a Fetch; the charge is what the response holds of the response budget.
 pub async fn handle(context: &Context, info: &RequestInfo, asked: Asked) -> (FetchResponse, Charge) {
@@ -193,17 +178,4 @@ fn response<'a>(answers: impl Iterator<Item = (&'a TopicKey, PartitionData)>) ->
         }
     }
     FetchResponse::default().with_responses(responses)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn epochs_are_checked_as_kafka_does() {
-        assert_eq!(check_epoch(-1, 5), Ok(()));
-        assert_eq!(check_epoch(5, 5), Ok(()));
-        assert_eq!(check_epoch(4, 5), Err(ResponseError::FencedLeaderEpoch));
-        assert_eq!(check_epoch(6, 5), Err(ResponseError::UnknownLeaderEpoch));
-    }
 }

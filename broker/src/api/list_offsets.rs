@@ -28,11 +28,11 @@ use kafka_protocol::messages::list_offsets_response::{ListOffsetsPartitionRespon
 use kafka_protocol::messages::{ListOffsetsRequest, ListOffsetsResponse, TopicName};
 use kafka_protocol::ResponseError;
 
-use super::fetch::check_epoch;
 use super::long_work::{Crowded, LongWork};
 use super::{Context, RequestInfo};
 use crate::catalog::Topics;
 use crate::limits::{DECOMPRESSED_BATCH_BYTES, LIGHT_BATCH_BYTES, LOOKUPS_PER_REQUEST};
+use crate::log::epochs::check_epoch;
 use crate::log::partition::{next_offset_of, Partition};
 use crate::log::time_lookup::{first_at_least, first_of_max, LookupError, TimedOffset};
 use crate::storage::jobs::TimeTarget;

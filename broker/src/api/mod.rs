@@ -30,6 +30,8 @@ pub(crate) mod encoding;
 pub mod endpoint;
 pub mod features;
 pub mod fetch;
+#[cfg(test)]
+mod fetch_session_tests;
 pub mod find_coordinator;
 #[cfg(test)]
 pub(crate) mod fixture;

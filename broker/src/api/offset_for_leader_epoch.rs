@@ -12,9 +12,9 @@ use kafka_protocol::messages::offset_for_leader_epoch_response::{EpochEndOffset,
 use kafka_protocol::messages::{OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse, TopicName};
 use kafka_protocol::ResponseError;
 
-use super::fetch::check_epoch;
 use super::{Context, RequestInfo};
 use crate::catalog::Topics;
+use crate::log::epochs::check_epoch;
 
 /// No epoch.
 const NO_EPOCH: i32 = -1;

@@ -1,10 +1,11 @@
-//! What Fetch requests ask for and the sessions in which they say it once (KIP-227). [`session`] is one session, [`cache`] decides which
-//! there are; both are pure. [`FetchSessions`] is what the network threads share.
+//! What Fetch requests ask for, the sessions in which they say it once (KIP-227), and how they wait. [`session`] is one session, [`cache`]
+//! decides which there are; both are pure. [`FetchSessions`] is what the network threads share.
 
 pub mod cache;
 pub mod session;
 #[cfg(test)]
 mod tests;
+pub mod wait;
 pub mod wanted;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};

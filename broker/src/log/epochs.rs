@@ -1,5 +1,7 @@
 //! The leader epochs of a partition (Kafka's `LeaderEpochFileCache`): which epoch began at which offset.
 
+use kafka_protocol::ResponseError;
+
 /// See the module's head. Never empty: the current epoch is always the last entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EpochHistory {
@@ -37,9 +39,30 @@ impl EpochHistory {
     }
 }
 
+/// The check of a client's idea of the leader epoch (KIP-320): -1 is none.
+///
+/// # Errors
+/// FENCED_LEADER_EPOCH (74) below the current one, UNKNOWN_LEADER_EPOCH (75) above.
+pub fn check_epoch(requested: i32, current: i32) -> Result<(), ResponseError> {
+    match requested {
+        -1 => Ok(()),
+        epoch if epoch < current => Err(ResponseError::FencedLeaderEpoch),
+        epoch if epoch > current => Err(ResponseError::UnknownLeaderEpoch),
+        _ => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_epoch_that_a_client_knows_is_checked_as_kafka_does() {
+        assert_eq!(check_epoch(-1, 5), Ok(()));
+        assert_eq!(check_epoch(5, 5), Ok(()));
+        assert_eq!(check_epoch(4, 5), Err(ResponseError::FencedLeaderEpoch));
+        assert_eq!(check_epoch(6, 5), Err(ResponseError::UnknownLeaderEpoch));
+    }
 
     #[test]
     fn answers_as_kafka_does() {

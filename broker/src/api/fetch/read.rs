@@ -6,8 +6,8 @@ use bytes::{Bytes, BytesMut};
 use kafka_protocol::messages::fetch_response::PartitionData;
 use kafka_protocol::ResponseError;
 
-use super::wait::check;
 use crate::api::Context;
+use crate::fetch::wait::check;
 use crate::fetch::wanted::Wanted;
 use crate::limits::{FETCH_SHARES, SMALL_REPLY_BYTES};
 use crate::log::partition::{Lookup, Partition};

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use kafka_protocol::ResponseError;
 
-use super::check_epoch;
-use crate::fetch::session::Cached;
-use crate::fetch::wanted::Wanted;
-use crate::fetch::{Refusal, Request};
+use super::session::Cached;
+use super::wanted::Wanted;
+use super::{Refusal, Request};
+use crate::log::epochs::check_epoch;
 use crate::log::partition::Outlook;
 use crate::log::waiters::Waiter;
 
