@@ -1,4 +1,5 @@
 //! What a request in a large fetch session costs. The allocator counts for the whole process, so this is a test binary of its own.
+#![allow(clippy::unwrap_used)]
 
 use std::alloc::System;
 use std::sync::Arc;

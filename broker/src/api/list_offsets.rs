@@ -351,7 +351,7 @@ mod tests {
             stable_only: false,
         };
         let topics = sample::topics(&[("t", 2)]);
-        topics.by_name("t").unwrap().partitions[0].publish([], 9);
+        drop(topics.by_name("t").unwrap().partitions[0].publish([], 9));
         parts(version, &Plan::new(&asked, &topics, body).respond(version))
     }
 

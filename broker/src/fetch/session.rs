@@ -5,13 +5,14 @@
 //! answer. Only the request that began last may go on: [`Session::is_current`].
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use kafka_protocol::ResponseError;
 
 use super::wanted::{find_partition, TopicKey, Wanted};
 use super::Size;
 use crate::catalog::Topics;
-use crate::log::partition::Bounds;
+use crate::log::partition::{Bounds, Partition};
 use crate::log::waiters::REGISTRATION_BYTES;
 
 /// The epoch of a request that begins a session, and closes the one it names.
@@ -216,8 +217,9 @@ impl Session {
             .or_default()
             .entry(wanted.partition)
             .or_insert(next);
-        let wanted = Wanted { topic, ..wanted.clone() };
+        let mut wanted = Wanted { topic, ..wanted.clone() };
         if let Some(cached) = self.partitions.get_mut(place) {
+            wanted.found = found_later(&cached.wanted.found, wanted.found);
             cached.wanted = wanted;
             return place;
         }
@@ -254,8 +256,22 @@ impl Session {
         for (topic, places) in &self.places {
             let topic = topic.find(topics);
             for (partition, place) in places {
-                self.partitions[*place].wanted.found = find_partition(topic, *partition);
+                let found = &mut self.partitions[*place].wanted.found;
+                *found = found_later(found, find_partition(topic, *partition));
             }
         }
+    }
+}
+
+type Found = Result<Arc<Partition>, ResponseError>;
+
+/// What a look-up comes to after an earlier one. As in Kafka, a session in which a topic was found by its id knows its name from then on,
+/// so that it is an unknown topic when it is deleted, and not an unknown id.
+fn found_later(before: &Found, now: Found) -> Found {
+    match (before, now) {
+        (Ok(_) | Err(ResponseError::UnknownTopicOrPartition), Err(ResponseError::UnknownTopicId)) => {
+            Err(ResponseError::UnknownTopicOrPartition)
+        }
+        (_, now) => now,
     }
 }

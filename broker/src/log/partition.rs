@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 
 use super::epochs::EpochHistory;
-use super::waiters::{Change, Waiter, Waiters};
+use super::waiters::{Change, Waiter, Waiters, Woken};
 use crate::storage::engine::{PlacedBatch, TopicNumber};
 
 /// What a partition's log holds, durably.
@@ -149,8 +149,9 @@ impl Partition {
         outlook
     }
 
-    /// Batches became durable: they can be read from now on. For the database thread.
-    pub fn publish(&self, batches: impl IntoIterator<Item = PlacedBatch>, high_watermark: i64) {
+    /// Batches became durable: they can be read from now on. Who waited for them wakes when what is returned is dropped. For the
+    /// database thread.
+    pub fn publish(&self, batches: impl IntoIterator<Item = PlacedBatch>, high_watermark: i64) -> Woken {
         let mut state = self.state();
         let mut bytes = 0;
         for batch in batches {
@@ -158,10 +159,7 @@ impl Partition {
             state.cache.push_back(batch);
         }
         state.high_watermark = state.high_watermark.max(high_watermark);
-        let woken = state.waiters.changed(Change::Arrived(bytes));
-        // Who wakes takes the lock.
-        drop(state);
-        drop(woken);
+        state.waiters.changed(Change::Arrived(bytes))
     }
 
     /// Moves the log start forward. For the database thread.
@@ -170,6 +168,7 @@ impl Partition {
         state.log_start_offset = state.log_start_offset.max(offset);
         let log_start_offset = state.bounds().log_start_offset;
         let woken = state.waiters.changed(Change::LogStart(log_start_offset));
+        // Who wakes takes the lock.
         drop(state);
         drop(woken);
     }
@@ -264,7 +263,7 @@ mod tests {
     #[test]
     fn the_cache_answers_from_the_batch_that_holds_the_offset() {
         let partition = Partition::new(TopicNumber(1), 0, 0, 100, &[], 1);
-        partition.publish([batch(100, 70), batch(110, 70), batch(115, 70)], 120);
+        drop(partition.publish([batch(100, 70), batch(110, 70), batch(115, 70)], 120));
         assert_eq!(offsets(partition.lookup(99, 1)), [-1]);
         assert_eq!(offsets(partition.lookup(105, 1)), [100]);
         assert_eq!(offsets(partition.lookup(110, 140)), [110, 115]);
@@ -283,9 +282,9 @@ mod tests {
         let bounds = || (partition.bounds().log_start_offset, partition.bounds().high_watermark);
         partition.set_log_start(15);
         assert_eq!(bounds(), (10, 10));
-        partition.publish([batch(10, 70)], 12);
+        drop(partition.publish([batch(10, 70)], 12));
         assert_eq!(bounds(), (12, 12));
-        partition.publish([batch(12, 70)], 20);
+        drop(partition.publish([batch(12, 70)], 20));
         assert_eq!(bounds(), (15, 20));
     }
 
@@ -294,11 +293,11 @@ mod tests {
     async fn nothing_falls_between_the_look_and_the_wait() {
         for change in [0, 1, 2] {
             let partition = Partition::new(TopicNumber(1), 0, 0, 0, &[], 1);
-            partition.publish([batch(0, 70)], 1);
+            drop(partition.publish([batch(0, 70)], 1));
             let waiter = Waiter::new(50);
             assert_eq!(partition.wait(&waiter, 3, 0, 1000).readable, Some(70));
             match change {
-                0 => partition.publish([batch(1, 50)], 2),
+                0 => drop(partition.publish([batch(1, 50)], 2)),
                 1 => partition.set_log_start(1),
                 _ => partition.delete(),
             }

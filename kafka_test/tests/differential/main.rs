@@ -19,7 +19,8 @@
 //! - What each server has of its own is written as a symbol: `s.id(&topic)` for a topic's id, `"$epoch"` for the current leader epoch,
 //!   `"$epoch+1"` for a later one. In replies ports, cluster ids and leader epochs are recognized, and ids are matched one to one. The ids
 //!   that servers make for members of groups are `"$member1"`, `"$member2"`, ... in the order in which a script met them, in replies and
-//!   requests; ids of producers are `"$producer1"` in replies to InitProducerId.
+//!   requests; ids of producers are `"$producer1"` in replies to InitProducerId, ids of fetch
+//!   sessions `"$session1"`.
 //! - What may differ is listed in `allowed.rs`; what one request may differ in is said before it with [`script::Session::except`]. Both
 //!   point to an entry of docs/deviations.md, and one that nothing needs any more fails the test.
 //!

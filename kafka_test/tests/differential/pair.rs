@@ -77,7 +77,7 @@ pub struct Side {
     connection: Connection,
     /// `$name` in a request, and what it is at this server.
     symbols: HashMap<String, Value>,
-    /// Ids that the server made for members and producers in this script, in the order in which they were met.
+    /// Ids that the server made for members, producers and fetch sessions in this script, in the order in which they were met.
     made: Vec<(&'static str, Value)>,
     leader_epoch: i64,
     port: i64,
@@ -156,13 +156,15 @@ impl Side {
             other => match name {
                 "MemberId" | "Leader" => self.symbol_of("member", &other),
                 "ProducerId" => self.symbol_of("producer", &other),
+                "SessionId" => self.symbol_of("session", &other),
                 _ => None,
             }
             .unwrap_or(other),
         }
     }
 
-    /// Notes the ids that the server made, so that they are recognized from here on: members' in any reply, producers' where they are given.
+    /// Notes the ids that the server made, so that they are recognized from here on: members' in any reply, producers' and sessions' where
+    /// they are given.
     fn meet(&mut self, key: i16, name: &str, value: &Value) {
         match value {
             Value::Object(fields) => fields.iter().for_each(|(name, value)| self.meet(key, name, value)),
@@ -171,6 +173,7 @@ impl Side {
             Value::Number(n) if name == "ProducerId" && key == INIT_PRODUCER_ID && n.as_i64() >= Some(0) => {
                 self.note("producer", value);
             }
+            Value::Number(n) if name == "SessionId" && key == FETCH && n.as_i64() > Some(0) => self.note("session", value),
             _ => {}
         }
     }
@@ -243,6 +246,7 @@ impl Side {
 const REPLY_WITHIN: Duration = Duration::from_secs(15);
 const API_VERSIONS: i16 = 18;
 const INIT_PRODUCER_ID: i16 = 22;
+const FETCH: i16 = 1;
 /// Characters of the shortest id that a server makes for a member; those in scripts are shorter.
 const SHORTEST_MADE_ID: usize = 22;
 const CORRELATION_ID: i32 = 77;

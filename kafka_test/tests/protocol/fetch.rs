@@ -242,41 +242,6 @@ fn without_a_session_every_reply_is_whole() {
     }
 }
 
-/// Goal: a request that asks for a new session (id 0, epoch 0) gets all its partitions, whether or not the broker grants one.
-#[test]
-fn a_new_session_begins_with_everything() {
-    let server = Server::shared();
-    let topic = server.topic("session", 1);
-    let mut connection = server.connect();
-    append(&mut connection, &topic, 0, &Batch::of(["x"]));
-    for version in 7..=18 {
-        let request = fetch_request(version, &topic, Reading::from(0)).with_session_epoch(0);
-        let reply = connection.call(version, &request);
-        assert_eq!(reply.error_code, 0, "version {version}");
-        assert_eq!(batches(only_partition_fetched(reply).records.as_ref()).len(), 1);
-    }
-}
-
-/// Goal: a session that the broker does not know is FETCH_SESSION_ID_NOT_FOUND, at once, without partitions.
-#[test]
-fn an_unknown_session_is_refused() {
-    let server = Server::shared();
-    let topic = server.topic("session-unknown", 1);
-    let mut connection = server.connect();
-    for version in 7..=18 {
-        let reading = Reading {
-            max_wait_ms: 10_000,
-            min_bytes: 1,
-            ..Reading::from(0)
-        };
-        let request = fetch_request(version, &topic, reading)
-            .with_session_id(1_234_567)
-            .with_session_epoch(3);
-        let reply = connection.call(version, &request);
-        assert_eq!((reply.error_code, reply.responses.len()), (70, 0), "version {version}");
-    }
-}
-
 /// Goal: read_committed gives the same where there are no transactions: everything up to the stable offset, and no aborted ones.
 #[test]
 fn read_committed_without_transactions() {

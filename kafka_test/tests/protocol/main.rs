@@ -19,6 +19,7 @@ mod describe_topic_partitions;
 mod elect_leaders;
 mod empty;
 mod fetch;
+mod fetch_sessions;
 mod fetch_wait;
 mod find_coordinator;
 mod framing;
@@ -72,6 +73,8 @@ mod code {
     pub const INVALID_TXN_STATE: i16 = 48;
     pub const NON_EMPTY_GROUP: i16 = 68;
     pub const GROUP_ID_NOT_FOUND: i16 = 69;
+    pub const FETCH_SESSION_ID_NOT_FOUND: i16 = 70;
+    pub const INVALID_FETCH_SESSION_EPOCH: i16 = 71;
     pub const FENCED_LEADER_EPOCH: i16 = 74;
     pub const UNKNOWN_LEADER_EPOCH: i16 = 75;
     pub const UNSUPPORTED_COMPRESSION_TYPE: i16 = 76;
@@ -83,6 +86,7 @@ mod code {
     pub const INVALID_RECORD: i16 = 87;
     pub const INVALID_UPDATE_VERSION: i16 = 95;
     pub const UNKNOWN_TOPIC_ID: i16 = 100;
+    pub const FETCH_SESSION_TOPIC_ID_ERROR: i16 = 106;
     pub const FENCED_MEMBER_EPOCH: i16 = 110;
     pub const UNRELEASED_INSTANCE_ID: i16 = 111;
     pub const UNSUPPORTED_ASSIGNOR: i16 = 112;

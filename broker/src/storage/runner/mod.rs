@@ -529,7 +529,8 @@ impl<E: Engine> Runner<E> {
                 high_watermark,
                 replies,
             } => {
-                self.tail.publish(&partition, batches, high_watermark);
+                // Producers hear of it before consumers, of whom there can be thousands.
+                let woken = self.tail.publish(&partition, batches, high_watermark);
                 let log_start_offset = partition.bounds().log_start_offset;
                 for AppendReply { reply, base_offset, .. } in replies {
                     if let Some(reply) = reply {
@@ -540,6 +541,7 @@ impl<E: Engine> Runner<E> {
                         }));
                     }
                 }
+                drop(woken);
             }
             Completion::Duplicate {
                 partition,

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use crate::log::partition::Partition;
+use crate::log::waiters::Woken;
 use crate::storage::engine::PlacedBatch;
 
 /// The bound of all partitions' cached batches: the oldest of all leave first.
@@ -22,14 +23,16 @@ impl TailCache {
         }
     }
 
-    pub(super) fn publish(&mut self, partition: &Arc<Partition>, batches: Vec<PlacedBatch>, high_watermark: i64) {
+    /// Who waited for the batches wakes when what is returned is dropped.
+    pub(super) fn publish(&mut self, partition: &Arc<Partition>, batches: Vec<PlacedBatch>, high_watermark: i64) -> Woken {
         for batch in &batches {
             self.bytes += batch.bytes.len();
             self.order
                 .push_back((partition.clone(), batch.base_offset, batch.bytes.len()));
         }
-        partition.publish(batches, high_watermark);
+        let woken = partition.publish(batches, high_watermark);
         self.shrink();
+        woken
     }
 
     pub(super) fn set_limit(&mut self, limit_bytes: usize) {

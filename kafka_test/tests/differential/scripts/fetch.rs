@@ -9,8 +9,6 @@ use serde_json::{json, Value};
 
 const UNKNOWN_ID: &str = "uuid:12345678-9abc-4def-8123-456789abcdef";
 
-const NO_SESSION: &[Exception] = &[Exception::intended("**Fetch sessions**", "SessionId")];
-
 const ISOLATION: &[Exception] = &[Exception::intended("**Isolation levels that do not exist**", "Responses")];
 const ISOLATION_7: &[Exception] = &[
     Exception::intended("**Isolation levels that do not exist**", "Responses"),
@@ -144,24 +142,6 @@ pub const SCRIPTS: &[Script] = &[
         s.call("all", one(&topic, 0, 0));
         s.call("inside", one(&topic, 0, 3));
     }),
-    Script::new("Fetch", "sessions", |s| {
-        let topic = filled(s, 1);
-        for (id, epoch) in [(0, -1), (1, -1), (-1, -1), (1, 0)] {
-            let mut body = one(&topic, 0, 0);
-            (body["SessionId"], body["SessionEpoch"]) = (id.into(), epoch.into());
-            if epoch == 0 {
-                s.except(NO_SESSION);
-            }
-            s.call(&format!("session {id} epoch {epoch}"), body);
-        }
-        let mut body = one(&topic, 0, 0);
-        (body["SessionId"], body["SessionEpoch"]) = (12345.into(), 7.into());
-        s.call("unknown session", body);
-        let mut body = one(&topic, 0, 0);
-        body["SessionEpoch"] = 0.into();
-        s.except(NO_SESSION).call("new session", body);
-    })
-    .since(7),
     Script::new("Fetch", "leader epochs", |s| {
         let topic = filled(s, 1);
         for epoch in [

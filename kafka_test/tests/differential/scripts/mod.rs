@@ -10,6 +10,7 @@ mod delete_topics;
 mod describe_cluster;
 mod describe_configs;
 mod fetch;
+mod fetch_sessions;
 mod find_coordinator;
 mod groups;
 mod idempotence;
@@ -36,6 +37,7 @@ const FILES: &[&[Script]] = &[
     init_producer_id::SCRIPTS,
     idempotence::SCRIPTS,
     fetch::SCRIPTS,
+    fetch_sessions::SCRIPTS,
     list_offsets::SCRIPTS,
     offset_for_leader_epoch::SCRIPTS,
     delete_records::SCRIPTS,
