@@ -5,6 +5,7 @@
 #   scripts/apache-kafka.sh classpath                             the class path, for Kafka's own tools
 #   scripts/apache-kafka.sh clients VERSION                       fetch that version of kafka-clients; its class path
 #   scripts/apache-kafka.sh start DIR PORT CPORT [KEY=VALUE ...]  format DIR and start; returns when the broker answers
+#   scripts/apache-kafka.sh resume DIR                            start what was stopped in DIR again, with its log
 #   scripts/apache-kafka.sh stop DIR                              stop it and wait until it is gone
 #
 # PORT is the broker's, CPORT the controller's; KEY=VALUE go into server.properties and win over what is set here.
@@ -70,7 +71,7 @@ start() {
     shift 3
     need_java
     fetch
-    [ ! -e "$dir/pid" ] || ! kill -0 "$(cat "$dir/pid")" 2>/dev/null || die "a broker runs in $dir already, pid $(cat "$dir/pid")"
+    ! running "$dir" || die "a broker runs in $dir already, pid $(cat "$dir/pid")"
     for p in "$port" "$controller"; do
         ! (exec 3<>"/dev/tcp/127.0.0.1/$p") 2>/dev/null || die "port $p is in use"
     done
@@ -101,6 +102,22 @@ EOF
     id=$(java -cp "$libs/*" kafka.tools.StorageTool random-uuid 2>/dev/null)
     java -cp "$libs/*" kafka.tools.StorageTool format -t "$id" -c "$dir/server.properties" >"$dir/format.log" 2>&1 ||
         die "format failed: $(tail -n 3 "$dir/format.log")"
+    launch "$dir" "$port"
+}
+
+resume() {
+    [ $# -eq 1 ] || die "resume needs DIR"
+    [ -e "$1/server.properties" ] || die "no broker was started in $1"
+    ! running "$1" || die "a broker runs in $1 already, pid $(cat "$1/pid")"
+    launch "$1" "$(sed -n 's|^advertised.listeners=.*:||p' "$1/server.properties")"
+}
+
+running() {
+    [ -e "$1/pid" ] && kill -0 "$(cat "$1/pid")" 2>/dev/null
+}
+
+launch() { # DIR PORT
+    local dir=$1 port=$2
     setsid java "-Xmx$heap" "-Xms$heap" -XX:+UseG1GC -XX:MaxGCPauseMillis=20 -cp "$libs/*" kafka.Kafka "$dir/server.properties" \
         >"$dir/server.log" 2>&1 </dev/null &
     local pid=$!
@@ -133,6 +150,6 @@ stop() {
 case ${1:-} in
     fetch) fetch ;;
     classpath) fetch && echo "$libs/*" ;;
-    clients | start | stop) "$@" ;;
-    *) sed -n '2,11s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+    clients | start | resume | stop) "$@" ;;
+    *) sed -n '2,12s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
 esac

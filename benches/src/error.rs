@@ -20,10 +20,18 @@ pub enum Error {
     /// Records were not acknowledged, or did not come back.
     #[error("{0}")]
     Incomplete(String),
+    /// A broker did not answer a raw request with what was asked for.
+    #[error("{api}: {found}")]
+    Refused {
+        /// What was asked.
+        api: &'static str,
+        /// Its answer, or what became of the connection.
+        found: String,
+    },
     /// Postgres refused a query.
     #[error("PostgreSQL: {0}")]
     Postgres(#[from] postgres::Error),
-    /// /proc could not be read, or threads not be made.
+    /// A file, a program or a thread that is needed.
     #[error("{what}: {source}")]
     System {
         /// What was tried.

@@ -4,12 +4,17 @@
 
 pub mod args;
 pub mod compare;
+pub mod connection;
 pub mod cpu;
 pub mod error;
 pub mod fetch;
+pub mod groups;
 pub mod latency;
+pub mod machine;
 pub mod payload;
 pub mod produce;
 pub mod quantiles;
+pub mod report;
+pub mod server;
 pub mod storage;
 pub mod target;

@@ -27,6 +27,11 @@ impl Latencies {
         self.micros.push(u32::try_from(latency.as_micros()).unwrap_or(u32::MAX));
     }
 
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.micros.len()
+    }
+
     /// The quantiles; zeros if there are no values.
     pub fn quantiles(mut self) -> Quantiles {
         if self.micros.is_empty() {

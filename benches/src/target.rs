@@ -96,12 +96,19 @@ fn options() -> AdminOptions {
 }
 
 fn block_on<F: std::future::Future>(future: F) -> Result<F::Output, Error> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
+    Ok(runtime()?.block_on(future))
+}
+
+/// A runtime for raw connections: one thread, so that it takes little from the broker beside it.
+///
+/// # Errors
+/// The system refuses.
+pub fn runtime() -> Result<tokio::runtime::Runtime, Error> {
+    tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|source| Error::System {
             what: "tokio runtime".to_owned(),
             source,
-        })?;
-    Ok(runtime.block_on(future))
+        })
 }

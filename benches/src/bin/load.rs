@@ -7,7 +7,7 @@ use benches::args::Args;
 use benches::error::Error;
 use benches::payload::Kind;
 use benches::target::Target;
-use benches::{compare, fetch, latency, produce, storage};
+use benches::{compare, fetch, groups, latency, produce, storage};
 use postgres::{Client, NoTls};
 
 const USAGE: &str = "\
@@ -24,8 +24,10 @@ latency   one record at a time, beside a bare INSERT      --topic bench-latency 
 storage   heap bytes per payload byte, pages against pages used      --postgres DSN  --groups 10000
 compare   every scenario on two brokers in turn, as a table
             --ours host:port  --ours-pid PID  --theirs host:port  --theirs-pid PID  --rounds 3  --scale 1.0  --only (part of a name)
+groups    consumer groups on both brokers, which it starts: forming, rebalancing, heartbeats, commits
+            --dir (for both brokers' files)  --base-port 21900  --rounds 3  --scale 1.0  --write no|yes (docs/performance.md)
 
-all but compare: --broker localhost:9092  --pid (the broker's first process, for CPU seconds: of the postmaster, or of the JVM)";
+all but compare and groups: --broker localhost:9092  --pid (the broker's first process, for CPU seconds: of the postmaster, or of the JVM)";
 
 fn main() -> ExitCode {
     let mut words = std::env::args().skip(1);
@@ -46,6 +48,7 @@ fn run(command: &str, words: Vec<String>) -> Result<(), Error> {
         "latency" => latency(words),
         "storage" => storage(words),
         "compare" => compare(words),
+        "groups" => groups(words),
         "help" | "--help" | "-h" => {
             println!("{USAGE}");
             Ok(())
@@ -166,6 +169,17 @@ fn compare(words: Vec<String>) -> Result<(), Error> {
     let theirs = broker("Apache Kafka", "theirs", "theirs-pid")?;
     let only: String = args.get_or("only", String::new())?;
     compare::run(&ours, &theirs, args.get_or("rounds", 3)?, args.get_or("scale", 1.0)?, &only)
+}
+
+fn groups(words: Vec<String>) -> Result<(), Error> {
+    let args = Args::parse(words, &["dir", "base-port", "rounds", "scale", "write"])?;
+    groups::compare(&groups::Options {
+        dir: args.get("dir")?.ok_or_else(|| Error::Usage("--dir is needed".to_owned()))?,
+        base_port: args.get_or("base-port", 21900)?,
+        rounds: args.get_or("rounds", 3)?,
+        scale: args.get_or("scale", 1.0)?,
+        write: args.get_or("write", "no".to_owned())? == "yes",
+    })
 }
 
 fn target(args: &Args) -> Result<Target, Error> {

@@ -1,0 +1,91 @@
+//! Figures of both brokers as lines of a table in Markdown, and the sections of docs/performance.md that are written by this program.
+
+use std::path::Path;
+
+use crate::error::Error;
+use crate::quantiles::median;
+
+/// Head of a table of [`line`]s.
+pub const HEAD: &str = "\
+| what | measure | pg_kafka | Apache Kafka | ratio |
+|---|---|---:|---:|---:|
+";
+
+/// Figures of one round: ours and theirs.
+pub type Pair = (f64, f64);
+
+/// The median of the rounds with the smallest and the largest.
+pub fn spread(values: &[f64], digits: usize) -> String {
+    let smallest = values.iter().copied().fold(f64::INFINITY, f64::min);
+    let largest = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let middle = median(values);
+    format!("{middle:.digits$} ({smallest:.digits$} to {largest:.digits$})")
+}
+
+/// The median of each round's ratio, ours to theirs; `None` where theirs was 0 in every round.
+pub fn ratio(pairs: &[Pair]) -> Option<f64> {
+    let ratios: Vec<f64> = pairs
+        .iter()
+        .filter(|(_, theirs)| *theirs > 0.0)
+        .map(|(ours, theirs)| ours / theirs)
+        .collect();
+    (!ratios.is_empty()).then(|| median(&ratios))
+}
+
+/// One line: medians of the rounds and their ratio.
+pub fn line(what: &str, measure: &str, digits: usize, pairs: &[Pair]) -> String {
+    let (ours, theirs): (Vec<f64>, Vec<f64>) = pairs.iter().copied().unzip();
+    let ratio = ratio(pairs).map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.2}"));
+    let (ours, theirs) = (spread(&ours, digits), spread(&theirs, digits));
+    format!("| {what} | {measure} | {ours} | {theirs} | {ratio} |\n")
+}
+
+/// Puts `body` between the lines `<!-- NAME: begin -->` and `<!-- NAME: end -->` of a file, in place of what is there.
+///
+/// # Errors
+/// The file has no such lines, or cannot be written.
+pub fn rewrite(file: &Path, name: &str, body: &str) -> Result<(), Error> {
+    let system = |source| Error::System {
+        what: file.display().to_string(),
+        source,
+    };
+    let text = std::fs::read_to_string(file).map_err(system)?;
+    let text =
+        replaced(&text, name, body).ok_or_else(|| Error::Incomplete(format!("{} has no section {name}", file.display())))?;
+    std::fs::write(file, text).map_err(system)
+}
+
+fn replaced(text: &str, name: &str, body: &str) -> Option<String> {
+    let (before, rest) = text.split_once(&format!("<!-- {name}: begin -->\n"))?;
+    let end = format!("<!-- {name}: end -->");
+    let (_, after) = rest.split_once(&end)?;
+    Some(format!("{before}<!-- {name}: begin -->\n{body}{end}{after}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_has_medians_extremes_and_the_median_of_ratios() {
+        let pairs = [(1.0, 2.0), (3.0, 3.0), (8.0, 4.0)];
+        assert_eq!(
+            line("a", "MB/s", 1, &pairs),
+            "| a | MB/s | 3.0 (1.0 to 8.0) | 3.0 (2.0 to 4.0) | 1.00 |\n"
+        );
+    }
+
+    #[test]
+    fn nothing_is_divided_by_zero() {
+        assert_eq!(ratio(&[(1.0, 0.0)]), None);
+        assert_eq!(ratio(&[(1.0, 0.0), (1.0, 2.0)]), Some(0.5));
+    }
+
+    #[test]
+    fn only_the_section_of_that_name_is_rewritten() {
+        let text = "a\n<!-- x: begin -->\nold\n<!-- x: end -->\nb\n<!-- y: begin -->\n<!-- y: end -->\n";
+        let expected = "a\n<!-- x: begin -->\nnew\n<!-- x: end -->\nb\n<!-- y: begin -->\n<!-- y: end -->\n";
+        assert_eq!(replaced(text, "x", "new\n").as_deref(), Some(expected));
+        assert_eq!(replaced(text, "z", "new\n"), None);
+    }
+}
