@@ -7,7 +7,9 @@
 #   make fuzz        fuzz what reads bytes from the network, FUZZ_SECONDS in all (default 20 for each target)
 #   make soak        mixed clients and faults for SOAK_SECONDS (default 600): nothing lost, nothing grows
 #   make lint        format, clippy, rustdoc, unsafe code, shell scripts, type check for PostgreSQL 16 to 18
-#   make bench       measurements beside Apache Kafka
+#   make bench       measurements beside Apache Kafka, into docs/performance.md; BENCH_FLAGS="--rounds 9" (scripts/bench.sh)
+#   make bench-groups  the same for consumer groups
+#   make bench-quick a little of both, to see that all of it runs
 #   make setup       install what is missing (apt), which the targets above do by themselves
 #   make clean       remove what was built, the private cluster included
 
@@ -19,7 +21,7 @@ KAFKA_PORT ?= 9092
 PG_PORT ?= 15432
 export KAFKA_PORT PG_PORT
 
-.PHONY: run stop test test-kafka fuzz soak lint bench setup clean
+.PHONY: run stop test test-kafka fuzz soak lint bench bench-groups bench-quick setup clean
 
 run:
 	@scripts/run.sh
@@ -49,7 +51,15 @@ lint:
 
 bench:
 	@scripts/setup.sh build java
-	@scripts/bench.sh
+	@scripts/bench.sh compare --write yes $(BENCH_FLAGS)
+
+bench-groups:
+	@scripts/setup.sh build java
+	@scripts/bench.sh groups --write yes $(BENCH_FLAGS)
+
+bench-quick:
+	@scripts/setup.sh build java
+	@scripts/bench.sh quick
 
 setup:
 	@scripts/setup.sh build demo lint java clients

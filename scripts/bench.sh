@@ -1,35 +1,58 @@
 #!/usr/bin/env bash
-# Measurements of pg_kafka and Apache Kafka side by side on this machine. What happens meanwhile goes to standard error, the table to
-# standard output, and with --write yes into its section of docs/performance.md.
+# Measurements of pg_kafka and Apache Kafka side by side on this machine. What happens meanwhile goes to standard error, tables to standard
+# output.
 #
-#   scripts/bench.sh groups [--rounds N] [--scale X] [--write yes]      consumer groups, as for `load groups`
+#   scripts/bench.sh compare [--rounds N] [--scale X] [--only PART]     what `make bench` runs, with --write yes: produce, fetch, latency, memory
+#   scripts/bench.sh groups [--rounds N] [--scale X]                    consumer groups
+#   scripts/bench.sh quick                                              a little of both, to see that all of it runs; no figure means anything
 #
-# Ports from BENCH_BASE_PORT (default 21900) on. BENCH_DIR (default /tmp) holds both logs: put it on the disk to be measured.
+# --write yes puts a table into its section of docs/performance.md. `load help` knows all flags. Ports from BENCH_BASE_PORT (default 21900)
+# on. BENCH_DIR (default /tmp) holds both logs: put it on the disk to be measured.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 base=${BENCH_BASE_PORT:-21900}
 load=${CARGO_TARGET_DIR:-target}/release/load
-what=${1:-}
-case $what in
-groups) shift ;;
-*)
-    sed -n '2,7s/^# \{0,1\}//p' "$0" >&2
-    exit 2
-    ;;
-esac
+work=
 
-work=$(mktemp -d "${BENCH_DIR:-/tmp}/pg_kafka-bench.XXXXXX")
-chmod 755 "$work"
+usage() {
+    sed -n '2,10s/^# \{0,1\}//p' "$0" >&2
+    exit 2
+}
+
 stop_all() {
+    [ -n "$work" ] || return 0
     scripts/cluster.sh stop --dir "$work/pg" >&2 || scripts/cluster.sh stop --dir "$work/pg" --mode immediate >&2 || true
     scripts/apache-kafka.sh stop "$work/apache" >&2 || true
     rm -rf "$work"
+    work=
 }
 trap stop_all EXIT
 
 # The selection of scripts/build-tests.sh, so that dependencies are compiled once.
-cargo build --release --workspace --lib --bin load >&2
-scripts/cluster.sh install --profile release --no-build >&2
-scripts/apache-kafka.sh fetch
-"$load" "$what" --dir "$work" --base-port "$base" "$@"
+build() {
+    cargo build --release --workspace --lib --bin load >&2
+    scripts/cluster.sh install --profile release --no-build >&2
+    scripts/apache-kafka.sh fetch
+}
+
+measure() { # COMMAND [FLAG ...]: the program starts both brokers in the folder, and this stops them
+    work=$(mktemp -d "${BENCH_DIR:-/tmp}/pg_kafka-bench.XXXXXX")
+    chmod 755 "$work"
+    "$load" "$1" --dir "$work" --base-port "$base" "${@:2}"
+    stop_all
+}
+
+case ${1:-} in
+compare | groups)
+    build
+    measure "$@"
+    ;;
+quick)
+    [ $# -eq 1 ] || usage
+    build
+    measure compare --rounds 1 --warm-up no --scale 0.05
+    measure groups --rounds 1 --warm-up no --scale 0.05
+    ;;
+*) usage ;;
+esac

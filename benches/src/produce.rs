@@ -126,8 +126,8 @@ impl Deliveries {
         self.reports.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for the reports of `records`, which `flush` of the client library does too, but in steps of 100 ms. The time since `started`.
-    fn wait_for(&self, records: u64, started: Instant) -> Result<Duration, Error> {
+    /// Waits for the reports of `records`, which `flush` of the client library does too, but in steps of 100 ms.
+    fn wait_for(&self, records: u64) -> Result<(), Error> {
         let mut reports = self.reports();
         while reports.delivered + reports.failed < records {
             let before = reports.delivered + reports.failed;
@@ -142,7 +142,12 @@ impl Deliveries {
             }
             reports = now;
         }
-        Ok(started.elapsed())
+        match (reports.failed, &reports.first_failure) {
+            (failed, Some(first)) => Err(Error::Incomplete(format!(
+                "{failed} of {records} records were not acknowledged; the first: {first}"
+            ))),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -174,10 +179,53 @@ impl ProducerContext for Deliveries {
 /// # Errors
 /// A record was not acknowledged, or the client could not be made.
 pub fn run(target: &Target, load: &Load) -> Result<Outcome, Error> {
+    run_together(target, load, 1)
+}
+
+/// The same by several clients at once, each with its share of the records (and of the rate).
+///
+/// # Errors
+/// As [`run`].
+pub fn run_together(target: &Target, load: &Load, producers: u64) -> Result<Outcome, Error> {
+    let share = Load {
+        records: load.records / producers,
+        rate: load.rate.map(|rate| rate / producers as f64),
+        ..load.clone()
+    };
     let values = values(load.payload, load.record_bytes);
-    let producer = connect(target, load)?;
+    let clients = (0..producers)
+        .map(|_| connect(target, &share))
+        .collect::<Result<Vec<_>, _>>()?;
     let cpu_before = target.cpu_seconds()?;
     let started = Instant::now();
+    std::thread::scope(|scope| {
+        let senders: Vec<_> = clients
+            .iter()
+            .map(|client| scope.spawn(|| send_all(client, &share, &values, started)))
+            .collect();
+        senders.into_iter().try_for_each(|sender| {
+            sender
+                .join()
+                .map_err(|_| Error::Incomplete("a producer panicked".to_owned()))?
+        })
+    })?;
+    let seconds = started.elapsed().as_secs_f64();
+    let cpu_seconds = target.cpu_seconds()?.zip(cpu_before).map(|(after, before)| after - before);
+    let mut latencies = Latencies::default();
+    for client in &clients {
+        latencies.join(std::mem::take(&mut client.context().reports().latencies));
+    }
+    Ok(Outcome {
+        records: share.records * producers,
+        bytes: share.records * producers * load.record_bytes as u64,
+        seconds,
+        latency: latencies.quantiles(),
+        cpu_seconds,
+    })
+}
+
+/// Sends one client's share and waits until it is acknowledged.
+fn send_all(producer: &ThreadedProducer<Deliveries>, load: &Load, values: &[Vec<u8>], started: Instant) -> Result<(), Error> {
     let offset = started - producer.context().started;
     for number in 0..load.records {
         let due = match load.rate {
@@ -191,25 +239,9 @@ pub fn run(target: &Target, load: &Load) -> Result<Outcome, Error> {
         let record = BaseRecord::<(), [u8], usize>::with_opaque_to(&load.topic, (offset + due).as_nanos() as usize)
             .partition((number % load.partitions as u64) as i32)
             .payload(values[number as usize % values.len()].as_slice());
-        send(&producer, record)?;
+        send(producer, record)?;
     }
-    let seconds = producer.context().wait_for(load.records, started)?.as_secs_f64();
-    let cpu_seconds = target.cpu_seconds()?.zip(cpu_before).map(|(after, before)| after - before);
-    let reports = std::mem::take(&mut *producer.context().reports());
-    if let Some(first) = reports.first_failure {
-        let (failed, records) = (reports.failed, load.records);
-        return Err(Error::Incomplete(format!(
-            "{failed} of {records} records were not acknowledged; the first: {first}"
-        )));
-    }
-    let latency = reports.latencies.quantiles();
-    Ok(Outcome {
-        records: load.records,
-        bytes: load.records * load.record_bytes as u64,
-        seconds,
-        latency,
-        cpu_seconds,
-    })
+    producer.context().wait_for(load.records)
 }
 
 /// A producer that has the topic's metadata, so that getting them is not measured.
@@ -254,8 +286,8 @@ fn send<'a>(producer: &ThreadedProducer<Deliveries>, mut record: BaseRecord<'a, 
     }
 }
 
-/// The kernel wakes a sleeper some 50 µs late; the records that became due meanwhile are then sent at once.
-fn wait_until(due: Instant) {
+/// Sleeps until something is due. The kernel wakes a sleeper some 50 µs late; the records that became due meanwhile are then sent at once.
+pub fn wait_until(due: Instant) {
     let left = due.saturating_duration_since(Instant::now());
     if left > Duration::from_micros(100) {
         std::thread::sleep(left);

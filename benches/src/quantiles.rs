@@ -27,6 +27,11 @@ impl Latencies {
         self.micros.push(u32::try_from(latency.as_micros()).unwrap_or(u32::MAX));
     }
 
+    /// Adds those of another.
+    pub fn join(&mut self, other: Latencies) {
+        self.micros.extend(other.micros);
+    }
+
     /// How many there are.
     pub fn count(&self) -> usize {
         self.micros.len()

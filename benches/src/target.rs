@@ -7,8 +7,8 @@ use rdkafka::client::DefaultClientContext;
 use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::ClientConfig;
 
-use crate::cpu;
 use crate::error::Error;
+use crate::processes;
 
 /// How long a client may take for one answer.
 pub const PATIENCE: Duration = Duration::from_secs(60);
@@ -30,7 +30,7 @@ impl Target {
     /// # Errors
     /// The process has ended.
     pub fn cpu_seconds(&self) -> Result<Option<f64>, Error> {
-        self.pid.map(cpu::seconds).transpose()
+        self.pid.map(processes::cpu_seconds).transpose()
     }
 
     /// A client's configuration for this broker. Nagle's algorithm is off: librdkafka leaves it on, and a lone record would wait for it.
@@ -47,9 +47,20 @@ impl Target {
     /// # Errors
     /// The broker refuses, or does not finish within [`PATIENCE`].
     pub fn fresh_topic(&self, topic: &str, partitions: i32) -> Result<(), Error> {
+        self.fresh_topic_with(topic, partitions, &[])
+    }
+
+    /// The same with configs of the topic.
+    ///
+    /// # Errors
+    /// As [`Target::fresh_topic`].
+    pub fn fresh_topic_with(&self, topic: &str, partitions: i32, configs: &[(&str, &str)]) -> Result<(), Error> {
         self.delete_topic(topic)?;
         let admin = self.admin()?;
-        let new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
+        let mut new = NewTopic::new(topic, partitions, TopicReplication::Fixed(1));
+        for (name, value) in configs {
+            new = new.set(name, value);
+        }
         let deadline = std::time::Instant::now() + PATIENCE;
         loop {
             let made = block_on(admin.create_topics([&new], &options()))??;

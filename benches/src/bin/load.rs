@@ -22,10 +22,12 @@ fetch     read assigned partitions from their beginning
             --topic bench  --partitions 3  --records 100000  --partition-bytes 1048576
 latency   one record at a time, beside a bare INSERT      --topic bench-latency  --size 100  --records 2000  [--postgres DSN]
 storage   heap bytes per payload byte, pages against pages used      --postgres DSN  --groups 10000
-compare   every scenario on two brokers in turn, as a table
-            --ours host:port  --ours-pid PID  --theirs host:port  --theirs-pid PID  --rounds 3  --scale 1.0  --only (part of a name)
+compare   every row on both brokers in turn, which it starts, as a table
+            --dir (for both brokers' files)  --base-port 21900  --rounds 5  --warm-up yes|no  --scale 1.0  --only (part of a name)
+            --write no|yes (docs/performance.md)
 groups    consumer groups on both brokers, which it starts: forming, rebalancing, heartbeats, commits
-            --dir (for both brokers' files)  --base-port 21900  --rounds 3  --scale 1.0  --write no|yes (docs/performance.md)
+            --dir (for both brokers' files)  --base-port 21900  --rounds 3  --warm-up yes|no  --scale 1.0
+            --write no|yes (docs/performance.md)
 
 all but compare and groups: --broker localhost:9092  --pid (the broker's first process, for CPU seconds: of the postmaster, or of the JVM)";
 
@@ -153,30 +155,29 @@ fn storage(words: Vec<String>) -> Result<(), Error> {
 }
 
 fn compare(words: Vec<String>) -> Result<(), Error> {
-    let args = Args::parse(
-        words,
-        &["ours", "ours-pid", "theirs", "theirs-pid", "rounds", "scale", "only"],
-    )?;
-    let broker = |name: &str, flag: &str, pid: &str| -> Result<Target, Error> {
-        let brokers = args.get(flag)?.ok_or_else(|| Error::Usage(format!("--{flag} is needed")))?;
-        Ok(Target {
-            name: name.to_owned(),
-            brokers,
-            pid: args.get(pid)?,
-        })
-    };
-    let ours = broker("pg_kafka", "ours", "ours-pid")?;
-    let theirs = broker("Apache Kafka", "theirs", "theirs-pid")?;
-    let only: String = args.get_or("only", String::new())?;
-    compare::run(&ours, &theirs, args.get_or("rounds", 3)?, args.get_or("scale", 1.0)?, &only)
+    let args = Args::parse(words, &["dir", "base-port", "rounds", "warm-up", "scale", "only", "write"])?;
+    compare::compare(&compare::Options {
+        dir: dir(&args)?,
+        base_port: args.get_or("base-port", 21900)?,
+        rounds: args.get_or("rounds", 5)?,
+        warm_up: args.get_or("warm-up", "yes".to_owned())? == "yes",
+        scale: args.get_or("scale", 1.0)?,
+        only: args.get_or("only", String::new())?,
+        write: args.get_or("write", "no".to_owned())? == "yes",
+    })
+}
+
+fn dir(args: &Args) -> Result<std::path::PathBuf, Error> {
+    args.get("dir")?.ok_or_else(|| Error::Usage("--dir is needed".to_owned()))
 }
 
 fn groups(words: Vec<String>) -> Result<(), Error> {
-    let args = Args::parse(words, &["dir", "base-port", "rounds", "scale", "write"])?;
+    let args = Args::parse(words, &["dir", "base-port", "rounds", "warm-up", "scale", "write"])?;
     groups::compare(&groups::Options {
-        dir: args.get("dir")?.ok_or_else(|| Error::Usage("--dir is needed".to_owned()))?,
+        dir: dir(&args)?,
         base_port: args.get_or("base-port", 21900)?,
         rounds: args.get_or("rounds", 3)?,
+        warm_up: args.get_or("warm-up", "yes".to_owned())? == "yes",
         scale: args.get_or("scale", 1.0)?,
         write: args.get_or("write", "no".to_owned())? == "yes",
     })

@@ -15,19 +15,19 @@ const SECTION: &str = "bench groups";
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What both brokers are set to, so that they do the same: no delay of a first rebalance, assignments computed at once, and the interval
-/// of heartbeats that the coordinator prescribes to members of the consumer protocol. Ours first, then Kafka's.
-const SETTINGS: ([(&str, &str); 2], [(&str, &str); 4]) = (
-    [
-        ("pg_kafka.group_initial_rebalance_delay", "0"),
-        ("pg_kafka.consumer_group_heartbeat_interval", "1000"),
-    ],
-    [
-        ("group.initial.rebalance.delay.ms", "0"),
-        ("group.consumer.assignment.interval.ms", "0"),
-        ("group.consumer.min.heartbeat.interval.ms", "1000"),
-        ("group.consumer.heartbeat.interval.ms", "1000"),
-    ],
-);
+/// of heartbeats that the coordinator prescribes to members of the consumer protocol.
+const OUR_SETTINGS: [(&str, &str); 2] = [
+    ("pg_kafka.group_initial_rebalance_delay", "0"),
+    ("pg_kafka.consumer_group_heartbeat_interval", "1000"),
+];
+
+/// The same for Apache Kafka.
+const THEIR_SETTINGS: [(&str, &str); 4] = [
+    ("group.initial.rebalance.delay.ms", "0"),
+    ("group.consumer.assignment.interval.ms", "0"),
+    ("group.consumer.min.heartbeat.interval.ms", "1000"),
+    ("group.consumer.heartbeat.interval.ms", "1000"),
+];
 
 /// How it is run.
 #[derive(Debug, Clone)]
@@ -36,8 +36,10 @@ pub struct Options {
     pub dir: PathBuf,
     /// The first of four ports.
     pub base_port: u16,
-    /// Rounds that count, after one that does not.
+    /// Rounds that count.
     pub rounds: usize,
+    /// Whether there is a round before them that does not count.
+    pub warm_up: bool,
     /// 1 is what the report shows; less has fewer groups, members, partitions and seconds.
     pub scale: f64,
     /// Whether the section of docs/performance.md is written.
@@ -118,9 +120,8 @@ const MEASURES: [Measure; 12] = [
 /// # Errors
 /// A measurement failed, on either broker.
 pub fn compare(options: &Options) -> Result<(), Error> {
-    let (our_settings, their_settings) = SETTINGS;
-    let ours = Server::start_pg_kafka(&options.dir, options.base_port, &our_settings)?;
-    let theirs = Server::start_apache(&options.dir, options.base_port + 2, &their_settings)?;
+    let ours = Server::start_pg_kafka(&options.dir, options.base_port, &OUR_SETTINGS)?;
+    let theirs = Server::start_apache(&options.dir, options.base_port + 2, &THEIR_SETTINGS)?;
     let partitions = scaled(1000, options.scale) as i32;
     for target in [&ours.target, &theirs.target] {
         target.fresh_topic(TOPIC, partitions)?;
@@ -129,7 +130,7 @@ pub fn compare(options: &Options) -> Result<(), Error> {
     section.push_str(&preamble(options));
     section.push_str(report::HEAD);
     for (name, load) in loads(options.scale, partitions) {
-        let pairs = rounds(&name, &load, options.rounds, &ours.target, &theirs.target)?;
+        let pairs = rounds(&name, &load, options, &ours.target, &theirs.target)?;
         for Measure {
             name: measure,
             digits,
@@ -149,8 +150,7 @@ pub fn compare(options: &Options) -> Result<(), Error> {
 }
 
 fn preamble(options: &Options) -> String {
-    let (our_settings, their_settings) = SETTINGS;
-    let settings = our_settings.iter().chain(&their_settings);
+    let settings = OUR_SETTINGS.iter().chain(&THEIR_SETTINGS);
     let settings: Vec<String> = settings.map(|(name, value)| format!("`{name}={value}`")).collect();
     format!(
         "Set for this: {}.\n\nMedians of {} rounds, in brackets the smallest and the largest; the ratio is the median of each round's, \
@@ -186,8 +186,8 @@ fn loads(scale: f64, partitions: i32) -> Vec<(String, Load)> {
     ]
 }
 
-/// Each round's pair, ours first; the first round does not count, and who begins changes.
-fn rounds(name: &str, load: &Load, rounds: usize, ours: &Target, theirs: &Target) -> Result<Vec<(Figures, Figures)>, Error> {
+/// Each round's pair, ours first; who begins changes from round to round.
+fn rounds(name: &str, load: &Load, options: &Options, ours: &Target, theirs: &Target) -> Result<Vec<(Figures, Figures)>, Error> {
     let measure = |target: &Target| {
         let figures = run(target, load)?;
         eprintln!(
@@ -197,7 +197,7 @@ fn rounds(name: &str, load: &Load, rounds: usize, ours: &Target, theirs: &Target
         Ok::<_, Error>(figures)
     };
     let mut pairs = Vec::new();
-    for round in 0..=rounds {
+    for round in usize::from(!options.warm_up)..=options.rounds {
         let pair = if round % 2 == 0 {
             let first = measure(ours)?;
             (first, measure(theirs)?)

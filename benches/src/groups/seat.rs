@@ -154,8 +154,8 @@ impl Seat {
             .with_generation_id_or_member_epoch(generation)
             .with_topics(vec![topic]);
         let reply = connection.call(OFFSET_COMMIT, &request).await?;
-        let errors = reply.topics.iter().flat_map(|topic| &topic.partitions).map(|p| p.error_code);
-        for code in errors.filter(|code| *code != 0) {
+        let mut errors = reply.topics.iter().flat_map(|topic| &topic.partitions).map(|p| p.error_code);
+        if let Some(code) = errors.find(|code| *code != 0) {
             return Err(refused("OffsetCommit", code));
         }
         let latencies = &self.shared.commit_latencies;
