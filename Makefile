@@ -8,7 +8,8 @@
 #   make soak        mixed clients and faults for SOAK_SECONDS (default 600): nothing lost, nothing grows
 #   make lint        format, clippy, rustdoc, unsafe code, shell scripts, type check for PostgreSQL 16 to 18
 #   make bench       measurements beside Apache Kafka, into docs/performance.md; BENCH_FLAGS="--rounds 9" (scripts/bench.sh)
-#   make bench-groups  the same for consumer groups
+#   make bench-all   that, Kafka's own load programs, idle connections, consumer groups, and what pg_kafka does to its Postgres
+#   make bench-groups  consumer groups alone
 #   make bench-quick a little of both, to see that all of it runs
 #   make setup       install what is missing (apt), which the targets above do by themselves
 #   make clean       remove what was built, the private cluster included
@@ -21,7 +22,7 @@ KAFKA_PORT ?= 9092
 PG_PORT ?= 15432
 export KAFKA_PORT PG_PORT
 
-.PHONY: run stop test test-kafka fuzz soak lint bench bench-groups bench-quick setup clean
+.PHONY: run stop test test-kafka fuzz soak lint bench bench-all bench-groups bench-quick setup clean
 
 run:
 	@scripts/run.sh
@@ -56,6 +57,10 @@ bench:
 bench-groups:
 	@scripts/setup.sh build java
 	@scripts/bench.sh groups --write yes $(BENCH_FLAGS)
+
+bench-all:
+	@scripts/setup.sh build java
+	@scripts/bench.sh all --write yes $(BENCH_FLAGS)
 
 bench-quick:
 	@scripts/setup.sh build java

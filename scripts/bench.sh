@@ -4,10 +4,14 @@
 #
 #   scripts/bench.sh compare [--rounds N] [--scale X] [--only PART]     what `make bench` runs, with --write yes: produce, fetch, latency, memory
 #   scripts/bench.sh groups [--rounds N] [--scale X]                    consumer groups
+#   scripts/bench.sh more [--rounds N] [--scale X] [--only PART]        Kafka's own load programs, idle connections, loads that are unusual in
+#                                                                       one respect, Postgres beside pg_kafka
+#   scripts/bench.sh all [--rounds N] [--scale X]                       those three
 #   scripts/bench.sh quick                                              a little of both, to see that all of it runs; no figure means anything
 #
-# --write yes puts a table into its section of docs/performance.md. `load help` knows all flags. Ports from BENCH_BASE_PORT (default 21900)
-# on. BENCH_DIR (default /tmp) holds both logs: put it on the disk to be measured.
+# --write yes puts a table into its section of docs/performance.md; with --only, the rows that were measured in place of the same rows there.
+# `load help` knows all flags. Ports from BENCH_BASE_PORT (default 21900) on. BENCH_DIR (default /tmp) holds both logs: put it on the disk to
+# be measured.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -16,7 +20,7 @@ load=${CARGO_TARGET_DIR:-target}/release/load
 work=
 
 usage() {
-    sed -n '2,10s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,14s/^# \{0,1\}//p' "$0" >&2
     exit 2
 }
 
@@ -44,14 +48,19 @@ measure() { # COMMAND [FLAG ...]: the program starts both brokers in the folder,
 }
 
 case ${1:-} in
-compare | groups)
+compare | groups | more)
     build
     measure "$@"
+    ;;
+all)
+    build
+    for part in compare more groups; do measure "$part" "${@:2}"; done
     ;;
 quick)
     [ $# -eq 1 ] || usage
     build
     measure compare --rounds 1 --warm-up no --scale 0.05
+    measure more --rounds 1 --warm-up no --scale 0.02
     measure groups --rounds 1 --warm-up no --scale 0.05
     ;;
 *) usage ;;

@@ -15,8 +15,10 @@ use crate::target::{Target, PATIENCE};
 /// What is sent.
 #[derive(Debug, Clone)]
 pub struct Load {
-    /// Topic of one partition, which exists and is empty.
+    /// Topic, which exists and is empty.
     pub topic: String,
+    /// Its partitions; records go to them in turn, and the one consumer has them all.
+    pub partitions: i32,
     /// Records in all.
     pub records: u64,
     /// Bytes of a record's value, at least 8.
@@ -35,7 +37,7 @@ const WARM_UP: u64 = 20;
 pub fn run(target: &Target, load: &Load) -> Result<Outcome, Error> {
     let producer: ThreadedProducer<DefaultProducerContext> = target.client().set("acks", "all").set("linger.ms", "0").create()?;
     producer.client().fetch_metadata(Some(&load.topic), PATIENCE)?;
-    let consumer = consumer(target, &load.topic)?;
+    let consumer = consumer(target, load)?;
     for number in 0..WARM_UP {
         send(&producer, load, number)?;
         receive(&consumer)?;
@@ -63,14 +65,16 @@ pub fn run(target: &Target, load: &Load) -> Result<Outcome, Error> {
     })
 }
 
-fn consumer(target: &Target, topic: &str) -> Result<BaseConsumer, Error> {
+fn consumer(target: &Target, load: &Load) -> Result<BaseConsumer, Error> {
     let consumer: BaseConsumer = target
         .client()
         .set("group.id", "unused: partitions are assigned and nothing is committed")
         .set("enable.auto.commit", "false")
         .create()?;
     let mut assignment = TopicPartitionList::new();
-    assignment.add_partition_offset(topic, 0, Offset::Beginning)?;
+    for partition in 0..load.partitions {
+        assignment.add_partition_offset(&load.topic, partition, Offset::Beginning)?;
+    }
     consumer.assign(&assignment)?;
     Ok(consumer)
 }
@@ -82,7 +86,9 @@ fn due(load: &Load, number: u64) -> Duration {
 fn send(producer: &ThreadedProducer<DefaultProducerContext>, load: &Load, number: u64) -> Result<(), Error> {
     let mut value = vec![0u8; load.record_bytes];
     value[..8].copy_from_slice(&number.to_be_bytes());
-    let record = BaseRecord::<(), [u8]>::to(&load.topic).partition(0).payload(&value);
+    let record = BaseRecord::<(), [u8]>::to(&load.topic)
+        .partition((number % load.partitions as u64) as i32)
+        .payload(&value);
     producer.send(record).map_err(|(error, _)| error.into())
 }
 

@@ -4,12 +4,15 @@
 
 pub mod args;
 pub mod batch;
+pub mod beside;
 pub mod compare;
 pub mod connection;
 pub mod end_to_end;
 pub mod error;
 pub mod fetch;
 pub mod groups;
+pub mod idle;
+pub mod java;
 pub mod latency;
 pub mod machine;
 pub mod one_in_flight;
@@ -23,3 +26,4 @@ pub mod server;
 pub mod starts;
 pub mod storage;
 pub mod target;
+pub mod trickles;

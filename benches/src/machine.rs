@@ -30,9 +30,8 @@ pub fn describe(ours: &Server, dir: &Path) -> Result<String, Error> {
         .map_or(0.0, |kb| kb / 1e6);
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let mut text = format!(
-        "{}, commit {}: {cores} CPUs ({cpu}), {memory_gb:.0} GB, Linux {}, {}, {}.\nPostgres:",
-        output("date", &["-u", "+%Y-%m-%d %H:%M"]),
-        output("git", &["-C", &root().display().to_string(), "rev-parse", "--short", "HEAD"]),
+        "{}: {cores} CPUs ({cpu}), {memory_gb:.0} GB, Linux {}, {}, {}.\nPostgres:",
+        when(),
         output("uname", &["-r"]),
         output("stat", &["-f", "-c", "%T", &dir.display().to_string()]),
         load_average(),
@@ -50,6 +49,15 @@ pub fn describe(ours: &Server, dir: &Path) -> Result<String, Error> {
     }
     text.push_str(".\nBoth brokers and the load share the CPUs.\n");
     Ok(text)
+}
+
+/// This moment, and the commit that is checked out.
+pub fn when() -> String {
+    format!(
+        "{}, commit {}",
+        output("date", &["-u", "+%Y-%m-%d %H:%M"]),
+        output("git", &["-C", &root().display().to_string(), "rev-parse", "--short", "HEAD"]),
+    )
 }
 
 /// The load averages of this moment.

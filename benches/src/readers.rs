@@ -1,6 +1,6 @@
 //! Raw consumers that long-poll: many of them cost the load program little, because of what they fetch only the heads are read.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{mpsc, Arc};
 use std::time::{Duration, Instant};
 
@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::one_in_flight::{check, produce_frame};
 use crate::payload::{values, Kind};
 use crate::produce::{self, Outcome};
-use crate::quantiles::{Latencies, Quantiles};
+use crate::quantiles::Latencies;
 use crate::target::{runtime, Target};
 
 /// The last version of Fetch that names topics.
@@ -83,27 +83,34 @@ struct Readers {
     /// Records after which each ends; `None`: never.
     records: Option<u64>,
     requests: Arc<AtomicU64>,
+    /// Set when all have ended.
+    ended: Arc<AtomicBool>,
 }
 
 impl Readers {
     /// Opens a connection for each, says so, and reads until all have ended, or until `over`.
     fn run(self, target: &Target, topic: &str, ready: mpsc::Sender<()>, over: oneshot::Receiver<()>) -> Result<(), Error> {
-        runtime()?.block_on(async {
-            let mut tasks = JoinSet::new();
-            let mut readers = Vec::new();
-            for partitions in self.partitions {
-                readers.push(Reader::open(target, topic, partitions).await?);
-            }
-            for reader in readers {
-                tasks.spawn(read(reader, self.records, self.requests.clone()));
-            }
-            // Nobody listens any more if the producer has failed.
-            let _ = ready.send(());
-            tokio::select! {
-                ended = join(tasks) => ended,
-                _ = over => Ok(()),
-            }
-        })
+        let ended = self.ended.clone();
+        let result = runtime()?.block_on(self.read(target, topic, ready, over));
+        ended.store(true, Ordering::Relaxed);
+        result
+    }
+
+    async fn read(self, target: &Target, topic: &str, ready: mpsc::Sender<()>, over: oneshot::Receiver<()>) -> Result<(), Error> {
+        let mut tasks = JoinSet::new();
+        let mut readers = Vec::new();
+        for partitions in self.partitions {
+            readers.push(Reader::open(target, topic, partitions).await?);
+        }
+        for reader in readers {
+            tasks.spawn(read(reader, self.records, self.requests.clone()));
+        }
+        // Nobody listens any more if the producer has failed.
+        let _ = ready.send(());
+        tokio::select! {
+            ended = join(tasks) => ended,
+            _ = over => Ok(()),
+        }
     }
 }
 
@@ -163,6 +170,7 @@ pub fn beside_full_speed(target: &Target, load: &produce::Load, consumers: usize
         partitions: (0..consumers).map(|_| (0..load.partitions).collect()).collect(),
         records: Some(load.records),
         requests: Arc::default(),
+        ended: Arc::default(),
     };
     let (_, cpu_seconds, seconds) = beside(target, &load.topic, readers, false, || produce::run(target, load))?;
     let records = load.records * consumers as u64;
@@ -182,8 +190,8 @@ pub struct Trickle {
     pub topic: String,
     /// Its partitions, taken in turn; the consumers have one each, in turn.
     pub partitions: i32,
-    /// Records in all, each a request.
-    pub records: u64,
+    /// Records in all, each a request; `None`: until the consumers have ended.
+    pub records: Option<u64>,
     /// Bytes of a record's value.
     pub record_bytes: usize,
     /// Records a second, open loop.
@@ -201,19 +209,49 @@ pub fn beside_trickle(target: &Target, load: &Trickle, consumers: usize) -> Resu
         partitions: (0..consumers as i32).map(|number| vec![number % load.partitions]).collect(),
         records: None,
         requests: requests.clone(),
+        ended: Arc::default(),
     };
-    let produce = || runtime()?.block_on(trickle(target, load));
-    let (latency, cpu_seconds, seconds) = beside(target, &load.topic, readers, true, produce)?;
+    let produce = || trickle(target, load, &AtomicBool::new(false));
+    let (latencies, cpu_seconds, seconds) = beside(target, &load.topic, readers, true, produce)?;
+    let records = latencies.count() as u64;
     Ok(Outcome {
-        records: load.records + requests.load(Ordering::Relaxed),
-        bytes: load.records * load.record_bytes as u64,
+        records: records + requests.load(Ordering::Relaxed),
+        bytes: records * load.record_bytes as u64,
         seconds,
-        latency,
+        latency: latencies.quantiles(),
         cpu_seconds,
     })
 }
 
-async fn trickle(target: &Target, load: &Trickle) -> Result<Quantiles, Error> {
+/// A raw producer at a fixed rate to a topic of its own, and so many consumers that each read a whole log, once: until they have it. Records
+/// and bytes are those of the consumers, the latency is that of the producer.
+///
+/// # Errors
+/// Either side fails.
+pub fn of_old_log(target: &Target, log: &produce::Load, load: &Trickle, consumers: usize) -> Result<Outcome, Error> {
+    let ended = Arc::<AtomicBool>::default();
+    let readers = Readers {
+        partitions: (0..consumers).map(|_| (0..log.partitions).collect()).collect(),
+        records: Some(log.records),
+        requests: Arc::default(),
+        ended: ended.clone(),
+    };
+    let (latencies, cpu_seconds, seconds) = beside(target, &log.topic, readers, false, || trickle(target, load, &ended))?;
+    let records = log.records * consumers as u64;
+    Ok(Outcome {
+        records,
+        bytes: records * log.record_bytes as u64,
+        seconds,
+        latency: latencies.quantiles(),
+        cpu_seconds,
+    })
+}
+
+fn trickle(target: &Target, load: &Trickle, ended: &AtomicBool) -> Result<Latencies, Error> {
+    runtime()?.block_on(trickle_until(target, load, ended))
+}
+
+async fn trickle_until(target: &Target, load: &Trickle, ended: &AtomicBool) -> Result<Latencies, Error> {
     let values = values(Kind::Random, load.record_bytes);
     let frames = (0..load.partitions)
         .zip(values.iter().cycle())
@@ -222,11 +260,14 @@ async fn trickle(target: &Target, load: &Trickle) -> Result<Quantiles, Error> {
     let mut connection = Connection::open(&target.brokers).await?;
     let mut latencies = Latencies::default();
     let started = Instant::now();
-    for (number, request) in (0..load.records).zip(frames.iter().cycle()) {
+    for (number, request) in (0..load.records.unwrap_or(u64::MAX)).zip(frames.iter().cycle()) {
         let from = wait_until(started + Duration::from_secs_f64(number as f64 / load.rate)).await;
         let answer = connection.exchange(request).await?;
         latencies.add(from.elapsed());
         check(answer)?;
+        if ended.load(Ordering::Relaxed) {
+            break;
+        }
     }
-    Ok(latencies.quantiles())
+    Ok(latencies)
 }

@@ -55,6 +55,54 @@ pub fn rewrite(file: &Path, name: &str, body: &str) -> Result<(), Error> {
     std::fs::write(file, text).map_err(system)
 }
 
+/// What [`rewrite`] put there, or nothing.
+///
+/// # Errors
+/// The file cannot be read.
+pub fn section(file: &Path, name: &str) -> Result<String, Error> {
+    let text = std::fs::read_to_string(file).map_err(|source| Error::System {
+        what: file.display().to_string(),
+        source,
+    })?;
+    let inner = text.split_once(&format!("<!-- {name}: begin -->\n"));
+    let inner = inner.and_then(|(_, rest)| rest.split_once(&format!("<!-- {name}: end -->")));
+    Ok(inner.map_or_else(String::new, |(inner, _)| inner.to_owned()))
+}
+
+/// A row of a table: its first cell, and all its lines.
+pub type TableRow = (String, String);
+
+/// Puts rows into the table with this head, in place of those with the same first cell (or one that goes on after a semicolon), new ones at
+/// its end. `None` if there is no such table.
+pub fn with_rows(text: &str, head: &str, rows: &[TableRow]) -> Option<String> {
+    let (before, rest) = text.split_once(head)?;
+    let mut result = format!("{before}{head}");
+    let (mut put, mut in_table) = (vec![false; rows.len()], true);
+    let missing = |put: &[bool]| -> String {
+        let missing = rows.iter().zip(put).filter(|(_, put)| !**put);
+        missing.map(|((_, lines), _)| lines.as_str()).collect()
+    };
+    for line in rest.split_inclusive('\n') {
+        if in_table && !line.starts_with('|') {
+            in_table = false;
+            result.push_str(&missing(&put));
+        }
+        let same = |(name, _): &TableRow| line.starts_with(&format!("| {name} |")) || line.starts_with(&format!("| {name}; "));
+        match rows.iter().position(same).filter(|_| in_table) {
+            Some(number) if put[number] => {}
+            Some(number) => {
+                put[number] = true;
+                result.push_str(&rows[number].1);
+            }
+            None => result.push_str(line),
+        }
+    }
+    if in_table {
+        result.push_str(&missing(&put));
+    }
+    Some(result)
+}
+
 fn replaced(text: &str, name: &str, body: &str) -> Option<String> {
     let (before, rest) = text.split_once(&format!("<!-- {name}: begin -->\n"))?;
     let end = format!("<!-- {name}: end -->");
@@ -79,6 +127,16 @@ mod tests {
     fn nothing_is_divided_by_zero() {
         assert_eq!(ratio(&[(1.0, 0.0)]), None);
         assert_eq!(ratio(&[(1.0, 0.0), (1.0, 2.0)]), Some(0.5));
+    }
+
+    #[test]
+    fn rows_are_replaced_where_they_stand_and_new_ones_come_last() {
+        let text = "before\n| h |\n| a | 1 |\n| a; flushed | 2 |\n| ab | 3 |\nafter\n| a | other table |\n";
+        let rows = [("c", "| c | 9 |\n"), ("a", "| a | 7 |\n| a; flushed | 8 |\n")];
+        let rows = rows.map(|(name, lines)| (name.to_owned(), lines.to_owned()));
+        let expected = "before\n| h |\n| a | 7 |\n| a; flushed | 8 |\n| ab | 3 |\n| c | 9 |\nafter\n| a | other table |\n";
+        assert_eq!(with_rows(text, "| h |\n", &rows).as_deref(), Some(expected));
+        assert_eq!(with_rows(text, "| none |\n", &rows), None);
     }
 
     #[test]

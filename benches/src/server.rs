@@ -133,15 +133,38 @@ impl Server {
         if !self.is_pg_kafka() {
             return Ok(None);
         }
-        // The socket is beside the data, or in a folder of its own where that path would be too long.
+        let (socket, port) = self.socket()?;
+        let dsn = format!("host={socket} port={port} user=postgres dbname=postgres");
+        Ok(Some(postgres::Client::connect(&dsn, postgres::NoTls)?))
+    }
+
+    /// The folder of the socket of Postgres, and the port that names it.
+    ///
+    /// # Errors
+    /// This is not Postgres, or its settings cannot be read.
+    pub fn socket(&self) -> Result<(String, u16), Error> {
+        // It is beside the data, or in a folder of its own where that path would be too long.
         let conf = self.read("data/pg_kafka.conf")?;
         let socket = conf
             .lines()
             .rev()
             .find_map(|line| line.strip_prefix("unix_socket_directories = '")?.strip_suffix('\''))
             .ok_or_else(|| Error::Incomplete("no unix_socket_directories in pg_kafka.conf".to_owned()))?;
-        let dsn = format!("host={socket} port={} user=postgres dbname=postgres", self.sql_port);
-        Ok(Some(postgres::Client::connect(&dsn, postgres::NoTls)?))
+        Ok((socket.to_owned(), self.sql_port))
+    }
+
+    /// Where a program of Postgres is.
+    ///
+    /// # Errors
+    /// Nothing is installed.
+    pub fn program(&self, name: &str) -> Result<PathBuf, Error> {
+        let mut command = script("cluster.sh");
+        command.arg("bin").arg("--dir").arg(&self.dir);
+        let output = command.output().map_err(|source| Error::System {
+            what: "cluster.sh bin".to_owned(),
+            source,
+        })?;
+        Ok(Path::new(String::from_utf8_lossy(&output.stdout).trim()).join(name))
     }
 
     fn find_pid(&mut self) -> Result<(), Error> {

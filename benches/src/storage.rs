@@ -17,6 +17,10 @@ pub struct Disk {
     pub heap_bytes: i64,
     /// Bytes of their indexes.
     pub index_bytes: i64,
+    /// Bytes of write-ahead log that were written meanwhile.
+    pub wal_bytes: i64,
+    /// Bytes of write-ahead log that freezing all of it after a checkpoint writes.
+    pub freeze_wal_bytes: i64,
     /// Pages of the tables' main forks.
     pub pages: i64,
     /// Pages that hold at least one piece.
@@ -29,6 +33,8 @@ impl std::fmt::Display for Disk {
             payload_bytes,
             heap_bytes,
             index_bytes,
+            wal_bytes,
+            freeze_wal_bytes,
             pages,
             pages_used,
         } = self;
@@ -38,7 +44,13 @@ impl std::fmt::Display for Disk {
             "payload {payload_bytes} bytes, heap {heap_bytes} = {:.3} per payload byte, ",
             per_payload(heap_bytes)
         )?;
-        write!(f, "index {index_bytes} = {:.3}; ", per_payload(index_bytes))?;
+        write!(f, "index {index_bytes} = {:.3}, ", per_payload(index_bytes))?;
+        write!(f, "WAL {wal_bytes} = {:.3}, ", per_payload(wal_bytes))?;
+        write!(
+            f,
+            "VACUUM FREEZE after a checkpoint {freeze_wal_bytes} of WAL = {:.3}; ",
+            per_payload(freeze_wal_bytes)
+        )?;
         write!(
             f,
             "pages {pages}, used {pages_used}, ratio {:.3}",
@@ -47,11 +59,32 @@ impl std::fmt::Display for Disk {
     }
 }
 
-/// What a topic's segments take. The session needs the right to read schema `kafka_log`.
+/// Where the write-ahead log ends, what is not yet written to its files included.
+fn wal_position(postgres: &mut Client) -> Result<String, Error> {
+    Ok(postgres.query_one("SELECT pg_current_wal_insert_lsn()::text", &[])?.get(0))
+}
+
+/// Bytes of write-ahead log since a position.
+fn wal_since(postgres: &mut Client, position: &str) -> Result<i64, Error> {
+    let row = postgres.query_one("SELECT (pg_current_wal_insert_lsn() - $1::text::pg_lsn)::int8", &[&position])?;
+    Ok(row.get(0))
+}
+
+/// Freezes tables as a vacuum does that comes late: bytes of write-ahead log that it writes.
+fn freeze(postgres: &mut Client, tables: &[String]) -> Result<i64, Error> {
+    postgres.batch_execute("CHECKPOINT")?;
+    let before = wal_position(postgres)?;
+    for table in tables {
+        postgres.batch_execute(&format!("VACUUM (FREEZE) {table}"))?;
+    }
+    wal_since(postgres, &before)
+}
+
+/// What a topic's segments take, and the write-ahead log since a position; then freezes them. The session needs the right to read schema `kafka_log`.
 ///
 /// # Errors
 /// The topic is not there, or may not be read.
-pub fn disk(postgres: &mut Client, topic: &str) -> Result<Disk, Error> {
+fn disk(postgres: &mut Client, topic: &str, wal_before: &str) -> Result<Disk, Error> {
     let tables: Vec<String> = postgres
         .query(
             "SELECT format('%I.%I', n.nspname, c.relname)
@@ -67,14 +100,17 @@ pub fn disk(postgres: &mut Client, topic: &str) -> Result<Disk, Error> {
     if tables.is_empty() {
         return Err(Error::Incomplete(format!("topic {topic} has no segment")));
     }
+    let wal_bytes = wal_since(postgres, wal_before)?;
     let mut sum = Disk {
         payload_bytes: 0,
         heap_bytes: 0,
         index_bytes: 0,
+        wal_bytes,
+        freeze_wal_bytes: 0,
         pages: 0,
         pages_used: 0,
     };
-    for table in tables {
+    for table in &tables {
         let row = postgres.query_one(
             &format!(
                 "SELECT coalesce(sum(octet_length(data)), 0)::int8, pg_relation_size('{table}'), pg_indexes_size('{table}'),
@@ -90,13 +126,14 @@ pub fn disk(postgres: &mut Client, topic: &str) -> Result<Disk, Error> {
         sum.pages += row.get::<_, i64>(3);
         sum.pages_used += row.get::<_, i64>(4);
     }
+    sum.freeze_wal_bytes = freeze(postgres, &tables)?;
     Ok(sum)
 }
 
 /// 100 MB of records of 1 KiB in batches of 16 KiB to three partitions.
 ///
 /// # Errors
-/// As [`produce::run`] and [`disk`].
+/// As [`produce::run`], and Postgres refuses a query.
 pub fn large_batches(target: &Target, postgres: &mut Client) -> Result<Disk, Error> {
     let load = Load {
         topic: "bench-disk-batches".to_owned(),
@@ -113,8 +150,9 @@ pub fn large_batches(target: &Target, postgres: &mut Client) -> Result<Disk, Err
         rate: None,
     };
     target.fresh_topic(&load.topic, load.partitions)?;
+    let wal_before = wal_position(postgres)?;
     produce::run(target, &load)?;
-    let found = disk(postgres, &load.topic)?;
+    let found = disk(postgres, &load.topic, &wal_before)?;
     target.delete_topic(&load.topic)?;
     Ok(found)
 }
@@ -122,15 +160,16 @@ pub fn large_batches(target: &Target, postgres: &mut Client) -> Result<Disk, Err
 /// `groups` batches of one record of 100 bytes, each sent after the one before was acknowledged, so that each is a group of its own.
 ///
 /// # Errors
-/// As [`OneAtATime::send`] and [`disk`].
+/// As [`OneAtATime::send`], and Postgres refuses a query.
 pub fn small_groups(target: &Target, postgres: &mut Client, groups: usize) -> Result<Disk, Error> {
     let topic = "bench-disk-groups";
     target.fresh_topic(topic, 1)?;
     let producer = OneAtATime::connect(target, topic)?;
+    let wal_before = wal_position(postgres)?;
     for value in values(Kind::Random, 100).iter().cycle().take(groups) {
         producer.send(topic, value)?;
     }
-    let found = disk(postgres, topic)?;
+    let found = disk(postgres, topic, &wal_before)?;
     target.delete_topic(topic)?;
     Ok(found)
 }

@@ -25,11 +25,12 @@ storage   heap bytes per payload byte, pages against pages used      --postgres 
 compare   every row on both brokers in turn, which it starts, as a table
             --dir (for both brokers' files)  --base-port 21900  --rounds 5  --warm-up yes|no  --scale 1.0  --only (part of a name)
             --write no|yes (docs/performance.md)
+more      the same for further rows, and what pg_kafka does to its Postgres
 groups    consumer groups on both brokers, which it starts: forming, rebalancing, heartbeats, commits
             --dir (for both brokers' files)  --base-port 21900  --rounds 3  --warm-up yes|no  --scale 1.0
             --write no|yes (docs/performance.md)
 
-all but compare and groups: --broker localhost:9092  --pid (the broker's first process, for CPU seconds: of the postmaster, or of the JVM)";
+all but compare, more and groups: --broker localhost:9092  --pid (the broker's first process, for CPU seconds: of the postmaster, or of the JVM)";
 
 fn main() -> ExitCode {
     let mut words = std::env::args().skip(1);
@@ -49,7 +50,8 @@ fn run(command: &str, words: Vec<String>) -> Result<(), Error> {
         "fetch" => fetch(words),
         "latency" => latency(words),
         "storage" => storage(words),
-        "compare" => compare(words),
+        "compare" => compare(words, compare::Rows::Bench),
+        "more" => compare(words, compare::Rows::More),
         "groups" => groups(words),
         "help" | "--help" | "-h" => {
             println!("{USAGE}");
@@ -154,9 +156,10 @@ fn storage(words: Vec<String>) -> Result<(), Error> {
     Ok(())
 }
 
-fn compare(words: Vec<String>) -> Result<(), Error> {
+fn compare(words: Vec<String>, rows: compare::Rows) -> Result<(), Error> {
     let args = Args::parse(words, &["dir", "base-port", "rounds", "warm-up", "scale", "only", "write"])?;
     compare::compare(&compare::Options {
+        rows,
         dir: dir(&args)?,
         base_port: args.get_or("base-port", 21900)?,
         rounds: args.get_or("rounds", 5)?,

@@ -2,25 +2,52 @@
 //!
 //! Machines are noisy: a broker's megabytes a second move threefold between rounds, the ratio of a pair much less, CPU seconds least.
 
+mod more;
 mod row;
 mod rows;
 
 use std::path::PathBuf;
 use std::time::Instant;
 
+use crate::beside;
 use crate::error::Error;
 use crate::machine;
-use crate::report;
+use crate::report::{self, TableRow};
 use crate::server::{root, Server};
 use crate::starts::sync;
 
 pub use row::{Aim, Measure, Measurement, Promise, Round, Row, Step};
 
-const SECTION: &str = "bench";
+/// Which rows are measured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rows {
+    /// What `make bench` measures.
+    Bench,
+    /// What `make bench-all` adds: further rows, and what pg_kafka does to its Postgres.
+    More,
+}
+
+impl Rows {
+    fn section(self) -> &'static str {
+        match self {
+            Rows::Bench => "bench",
+            Rows::More => "bench all",
+        }
+    }
+
+    fn rows(self, scale: f64) -> Vec<Row> {
+        match self {
+            Rows::Bench => rows::rows(scale),
+            Rows::More => more::rows(scale),
+        }
+    }
+}
 
 /// How it is run.
 #[derive(Debug, Clone)]
 pub struct Options {
+    /// Which rows.
+    pub rows: Rows,
     /// Where both brokers have their files.
     pub dir: PathBuf,
     /// The first of four ports.
@@ -37,41 +64,121 @@ pub struct Options {
     pub write: bool,
 }
 
-/// Starts both brokers, measures, and prints or writes the section.
+/// As the scripts set Apache Kafka: a consumer in a group does not wait for others.
+const OUR_SETTINGS: [(&str, &str); 1] = [("pg_kafka.group_initial_rebalance_delay", "0")];
+
+/// What was measured.
+#[derive(Default)]
+struct Tables {
+    rows: Vec<TableRow>,
+    /// What pg_kafka does to its Postgres.
+    figures: Vec<TableRow>,
+    /// Aims that were missed, as lines.
+    missed: String,
+    /// How long one round took, as lines.
+    seconds: String,
+}
+
+/// Starts both brokers, measures, and prints or writes the section; of a part of the rows only these.
 ///
 /// # Errors
 /// A measurement failed, on either broker.
 pub fn compare(options: &Options) -> Result<(), Error> {
     let started = Instant::now();
-    let mut ours = Server::start_pg_kafka(&options.dir, options.base_port, &[])?;
+    let mut ours = Server::start_pg_kafka(&options.dir, options.base_port, &OUR_SETTINGS)?;
     let mut theirs = Server::start_apache(&options.dir, options.base_port + 2, &[])?;
     let mut section = machine::describe(&ours, &options.dir)?;
-    section.push_str(&format!(
-        "\nMedians of {} rounds, in brackets the smallest and the largest; the ratio is the median of each round's, pg_kafka to Apache \
-         Kafka.\nPromise: what an acknowledgement means; \"ours more\": pg_kafka's is on disk, Kafka's in memory.\n\n{}",
-        options.rounds,
-        row::HEAD
-    ));
-    let mut missed = Vec::new();
-    for row in rows::rows(options.scale)
-        .iter()
-        .filter(|row| row.name.contains(&options.only))
-    {
-        let rounds = measure(row, options, &mut ours, &mut theirs)?;
-        let (lines, misses) = row.lines(&rounds);
-        section.push_str(&lines);
-        missed.extend(misses);
-    }
+    section.push_str(&preamble(options));
+    let tables = tables(options, &mut ours, &mut theirs)?;
+    section.push_str(&whole(&tables));
     section.push_str(&format!(
         "\nTook {} minutes; at the end {}.\n",
         started.elapsed().as_secs() / 60,
         machine::load_average()
     ));
-    println!("{section}\nMissed:\n{}", missed.join("\n"));
+    println!(
+        "{section}\nMissed:\n{}\nSeconds of one round of both brokers:\n{}",
+        tables.missed, tables.seconds
+    );
     if options.write {
-        report::rewrite(&root().join("docs/performance.md"), SECTION, &section)?;
+        let file = root().join("docs/performance.md");
+        let name = options.rows.section();
+        let old = report::section(&file, name)?;
+        let partly = (!options.only.is_empty()).then(|| part(&old, options, &tables)).flatten();
+        report::rewrite(&file, name, &partly.unwrap_or(section))?;
     }
     Ok(())
+}
+
+/// Said of a run that is not what the report is to show.
+fn scale(options: &Options) -> String {
+    match options.scale {
+        1.0 => String::new(),
+        scale => format!(" Shortened: {scale} of the records."),
+    }
+}
+
+fn preamble(options: &Options) -> String {
+    let scale = scale(options);
+    format!(
+        "\nMedians of {} rounds, in brackets the smallest and the largest; the ratio is the median of each round's, pg_kafka to Apache \
+         Kafka.{scale}\nPromise: what an acknowledgement means; \"ours more\": pg_kafka's is on disk, Kafka's in memory; \"equal\": \
+         both are on disk; \"no flush\": neither is, and what a broker has acknowledged outlives the end of Kafka's process, but not that of Postgres.\n\n",
+        options.rounds
+    )
+}
+
+fn tables(options: &Options, ours: &mut Server, theirs: &mut Server) -> Result<Tables, Error> {
+    let mut tables = Tables::default();
+    let rows = options.rows.rows(options.scale);
+    for row in rows.iter().filter(|row| row.name.contains(&options.only)) {
+        let started = Instant::now();
+        let rounds = measure(row, options, ours, theirs)?;
+        let count = options.rounds + usize::from(options.warm_up);
+        let seconds = started.elapsed().as_secs_f64() / count.max(1) as f64;
+        tables.seconds.push_str(&format!("{seconds:6.1}  {}\n", row.name));
+        let (lines, missed) = row.lines(&rounds);
+        tables.rows.push((row.name.clone(), lines));
+        tables.missed.extend(missed.iter().flat_map(|line| [line, "\n"]));
+    }
+    if options.rows == Rows::More {
+        tables.figures = beside::run(ours, options.scale, &options.only)?;
+    }
+    Ok(tables)
+}
+
+fn lines(rows: &[TableRow]) -> String {
+    rows.iter().map(|(_, lines)| lines.as_str()).collect()
+}
+
+fn whole(tables: &Tables) -> String {
+    let mut text = format!("{}{}", row::HEAD, lines(&tables.rows));
+    if !tables.figures.is_empty() {
+        text.push_str(&format!("\n{}{}", beside::HEAD, lines(&tables.figures)));
+    }
+    text
+}
+
+/// A section with the rows that were measured in place of the same of an earlier run; `None` if there is no earlier run.
+fn part(old: &str, options: &Options, tables: &Tables) -> Option<String> {
+    let mut text = report::with_rows(old, row::HEAD, &tables.rows)?;
+    if !tables.figures.is_empty() {
+        let both = report::with_rows(&text, beside::HEAD, &tables.figures);
+        text = both.unwrap_or_else(|| format!("{text}\n{}{}\n", beside::HEAD, lines(&tables.figures)));
+    }
+    let names: Vec<&str> = tables
+        .rows
+        .iter()
+        .chain(&tables.figures)
+        .map(|(name, _)| name.as_str())
+        .collect();
+    let (when, load) = (machine::when(), machine::load_average());
+    let (rounds, scale) = (options.rounds, scale(options));
+    text.push_str(&format!(
+        "Measured anew in {rounds} rounds, {when}, {load}: {}.{scale}\n",
+        names.join("; ")
+    ));
+    Some(text)
 }
 
 /// All rounds of a row that count. Who begins changes from round to round.

@@ -73,8 +73,10 @@ impl Measure {
 pub enum Promise {
     /// Ours is on disk, theirs in memory.
     OursMore,
-    /// The same on both sides.
+    /// The same on both sides: on disk.
     Equal,
+    /// Neither is on disk: a crash of the machine loses either, one of the broker's process only ours.
+    NoFlush,
     /// Nothing is acknowledged.
     None,
 }
@@ -84,6 +86,7 @@ impl std::fmt::Display for Promise {
         f.write_str(match self {
             Promise::OursMore => "ours more",
             Promise::Equal => "equal",
+            Promise::NoFlush => "no flush",
             Promise::None => "",
         })
     }
@@ -98,7 +101,7 @@ pub type Measurement = Box<dyn Fn(&mut Server, bool) -> Result<Vec<f64>, Error>>
 /// One row.
 pub struct Row {
     /// What is done.
-    pub name: &'static str,
+    pub name: String,
     /// What is counted.
     pub measures: Vec<Measure>,
     /// Beside a Kafka that does not flush.
@@ -136,7 +139,15 @@ impl Row {
         let (mut lines, mut missed) = (String::new(), Vec::new());
         for (number, measure) in self.measures.iter().enumerate() {
             let plain: Vec<Pair> = rounds.iter().map(|r| (r.ours[number], r.theirs[number])).collect();
-            self.line(self.name, measure, measure.aim, self.promise, &plain, &mut lines, &mut missed);
+            self.line(
+                &self.name,
+                measure,
+                measure.aim,
+                self.promise,
+                &plain,
+                &mut lines,
+                &mut missed,
+            );
         }
         if !self.flushed {
             return (lines, missed);
@@ -197,7 +208,7 @@ mod tests {
     #[test]
     fn a_missed_aim_is_told() {
         let row = Row {
-            name: "x",
+            name: "x".to_owned(),
             measures: vec![Measure::of("MB/s", 0).aim(Aim::AtLeast(1.0)).flushed(Aim::AtLeast(2.0))],
             promise: Promise::OursMore,
             flushed: true,

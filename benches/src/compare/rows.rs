@@ -14,14 +14,17 @@ use crate::readers::{self, Trickle};
 use crate::server::Server;
 use crate::starts;
 
-const TOPIC: &str = "bench";
+pub(super) const TOPIC: &str = "bench";
 const COLD_TOPIC: &str = "bench-cold";
 
 /// Times that the tail is fetched in one measurement: once is too short for CPU times in steps of 0.01 s.
 const TAIL_READS: u64 = 5;
 
-const THROUGHPUT: Measure = Measure::of("MB/s", 1);
-const CPU_PER_GB: Measure = Measure::of("CPU-s/GB", 2);
+pub(super) const THROUGHPUT: Measure = Measure::of("MB/s", 1);
+pub(super) const CPU_PER_GB: Measure = Measure::of("CPU-s/GB", 2);
+pub(super) const P50: Measure = Measure::of("p50 µs", 0);
+pub(super) const P99: Measure = Measure::of("p99 µs", 0);
+pub(super) const CPU_PER_RECORDS: Measure = Measure::of("CPU-s/10,000 records", 2);
 const REQUESTS: Measure = Measure::of("requests/s", 0);
 const CPU_PER_REQUESTS: Measure = Measure::of("CPU-s/10,000 requests", 2);
 
@@ -36,7 +39,7 @@ pub fn rows(scale: f64) -> Vec<Row> {
     rows
 }
 
-fn scaled(count: u64, scale: f64) -> u64 {
+pub(super) fn scaled(count: u64, scale: f64) -> u64 {
     ((count as f64 * scale) as u64).max(100)
 }
 
@@ -59,16 +62,16 @@ fn small_batches(records: u64, scale: f64) -> Load {
 }
 
 /// Records of 1 KiB in batches of 256 KiB.
-fn large_batches(records: u64, scale: f64) -> Load {
+pub(super) fn large_batches(records: u64, scale: f64) -> Load {
     Load {
         batch_bytes: 256 * 1024,
         ..small_batches(records, scale)
     }
 }
 
-fn produce_row(name: &'static str, load: Load, producers: u64, aims: (f64, f64)) -> Row {
+fn produce_row(name: &str, load: Load, producers: u64, aims: (f64, f64)) -> Row {
     Row {
-        name,
+        name: name.to_owned(),
         measures: vec![THROUGHPUT.aim(Aim::AtLeast(aims.0)), CPU_PER_GB.aim(Aim::AtMost(aims.1))],
         promise: Promise::OursMore,
         flushed: false,
@@ -81,7 +84,7 @@ fn produce_row(name: &'static str, load: Load, producers: u64, aims: (f64, f64))
 }
 
 /// The same, also beside a Kafka that flushes each record.
-fn produce_row_flushed(name: &'static str, load: Load, aims: (f64, f64, f64)) -> Row {
+fn produce_row_flushed(name: &str, load: Load, aims: (f64, f64, f64)) -> Row {
     let mut row = produce_row(name, load, 1, (aims.0, aims.2));
     row.measures[0] = row.measures[0].flushed(Aim::AtLeast(aims.1));
     row.flushed = true;
@@ -120,13 +123,23 @@ fn produce_rows(scale: f64) -> Vec<Row> {
             1,
             (1.0, 1.0),
         ),
-        produce_row("the same, 4 producers", large_batches(300_000, scale), 4, (1.0, 1.0)),
+        produce_row(
+            "produce 1 KiB, batches of 256 KiB, 4 producers",
+            large_batches(300_000, scale),
+            4,
+            (1.0, 1.0),
+        ),
         Row {
-            promise: Promise::Equal,
+            promise: Promise::NoFlush,
             measures: vec![THROUGHPUT, CPU_PER_GB],
             before: Some(Box::new(|server| acks1_async(server, "on"))),
             after: Some(Box::new(|server| acks1_async(server, "off"))),
-            ..produce_row("the same, 1 producer, acks=1, pg_kafka.acks1_async=on", acks1, 1, (1.0, 1.0))
+            ..produce_row(
+                "produce 1 KiB, batches of 256 KiB, acks=1, pg_kafka.acks1_async=on",
+                acks1,
+                1,
+                (1.0, 1.0),
+            )
         },
         produce_row(
             "produce 1 KiB JSON, lz4, batches of 256 KiB, 4 partitions",
@@ -163,8 +176,8 @@ fn request_rows(scale: f64) -> Vec<Row> {
         requests: scaled(requests, scale) as usize,
         record_bytes: 100,
     };
-    let row = |name, load: one_in_flight::Load, measures, flushed| Row {
-        name,
+    let row = |name: &str, load: one_in_flight::Load, measures, flushed| Row {
+        name: name.to_owned(),
         measures,
         promise: Promise::OursMore,
         flushed,
@@ -182,7 +195,12 @@ fn request_rows(scale: f64) -> Vec<Row> {
     let many = vec![REQUESTS.aim(Aim::AtLeast(2.0)), CPU_PER_REQUESTS.aim(Aim::AtMost(0.4))];
     vec![
         row("one record per request, one in flight, 100 B", load(1, 1, 4_000), alone, true),
-        row("the same on 64 connections", load(64, 8, 32_000), many, false),
+        row(
+            "one record per request, one in flight, 100 B, 64 connections",
+            load(64, 8, 32_000),
+            many,
+            false,
+        ),
     ]
 }
 
@@ -190,8 +208,8 @@ fn fetch_rows(scale: f64) -> Vec<Row> {
     let log = large_batches(100_000, scale);
     let live = small_batches(60_000, scale);
     let measures = || vec![THROUGHPUT.aim(Aim::AtLeast(1.0)), CPU_PER_GB.aim(Aim::AtMost(1.0))];
-    let row = |name, run| Row {
-        name,
+    let row = |name: &str, run| Row {
+        name: name.to_owned(),
         measures: measures(),
         promise: Promise::None,
         flushed: false,
@@ -237,6 +255,7 @@ fn fetch_times(server: &Server, log: &Load, times: u64) -> Result<Vec<f64>, Erro
 fn latency_rows(scale: f64) -> Vec<Row> {
     let paced = end_to_end::Load {
         topic: TOPIC.to_owned(),
+        partitions: 1,
         records: scaled(5_000, scale),
         record_bytes: 1024,
         rate: 1_000.0,
@@ -244,12 +263,12 @@ fn latency_rows(scale: f64) -> Vec<Row> {
     let trickle = Trickle {
         topic: TOPIC.to_owned(),
         partitions: 100,
-        records: scaled(1_000, scale),
+        records: Some(scaled(1_000, scale)),
         record_bytes: 1024,
         rate: 200.0,
     };
-    let row = |name, measures, run| Row {
-        name,
+    let row = |name: &str, measures, run| Row {
+        name: name.to_owned(),
         measures,
         promise: Promise::OursMore,
         flushed: false,
@@ -260,15 +279,10 @@ fn latency_rows(scale: f64) -> Vec<Row> {
     vec![
         row(
             "end to end, 1 KiB, 1,000 records/s, open loop",
-            vec![
-                Measure::of("p50 µs", 0).aim(Aim::AtMost(2.0)),
-                Measure::of("p99 µs", 0).aim(Aim::AtMost(1.0)),
-                Measure::of("CPU-s/10,000 records", 2),
-            ],
+            vec![P50.aim(Aim::AtMost(2.0)), P99.aim(Aim::AtMost(1.0)), CPU_PER_RECORDS],
             on_fresh_topic(1, move |server| {
                 let outcome = end_to_end::run(&server.target, &paced)?;
-                let latency = outcome.latency;
-                Ok(vec![latency.p50_ms * 1000.0, latency.p99_ms * 1000.0, per_requests(&outcome)])
+                Ok(latencies(&outcome))
             }),
         ),
         row(
@@ -292,7 +306,7 @@ fn cold(scale: f64) -> Row {
     };
     let written = log.clone();
     Row {
-        name: "fetch of a cold log after a restart, 1 KiB",
+        name: "fetch of a cold log after a restart, 1 KiB".to_owned(),
         measures: vec![THROUGHPUT.aim(Aim::AtLeast(0.8)), CPU_PER_GB.aim(Aim::AtMost(2.0))],
         promise: Promise::None,
         flushed: false,
@@ -310,7 +324,7 @@ fn cold(scale: f64) -> Row {
 
 fn at_rest() -> Row {
     Row {
-        name: "at rest after a start (pg_kafka: beyond Postgres without it)",
+        name: "at rest after a start (pg_kafka: beyond Postgres without it)".to_owned(),
         measures: vec![
             Measure::of("memory, MB", 1).aim(Aim::AtMost(0.15)),
             Measure::of("start to first answer, s", 2).aim(Aim::AtMost(0.2)),
@@ -327,7 +341,7 @@ fn at_rest() -> Row {
 }
 
 /// Measures on a topic that is made before and deleted after.
-fn on_fresh_topic(partitions: i32, measure: impl Fn(&mut Server) -> Result<Vec<f64>, Error> + 'static) -> Measurement {
+pub(super) fn on_fresh_topic(partitions: i32, measure: impl Fn(&mut Server) -> Result<Vec<f64>, Error> + 'static) -> Measurement {
     Box::new(move |server, flush| {
         let configs: &[(&str, &str)] = if flush { &[("flush.messages", "1")] } else { &[] };
         server.target.fresh_topic_with(TOPIC, partitions, configs)?;
@@ -337,8 +351,14 @@ fn on_fresh_topic(partitions: i32, measure: impl Fn(&mut Server) -> Result<Vec<f
     })
 }
 
-fn flow(outcome: &Outcome) -> Vec<f64> {
+pub(super) fn flow(outcome: &Outcome) -> Vec<f64> {
     vec![outcome.mb_per_s(), outcome.cpu_seconds_per_gb().unwrap_or(0.0)]
+}
+
+/// What [`P50`], [`P99`] and [`CPU_PER_RECORDS`] name.
+pub(super) fn latencies(outcome: &Outcome) -> Vec<f64> {
+    let latency = outcome.latency;
+    vec![latency.p50_ms * 1000.0, latency.p99_ms * 1000.0, per_requests(outcome)]
 }
 
 fn per_requests(outcome: &Outcome) -> f64 {

@@ -1,0 +1,124 @@
+//! pgbench (TPC-B) alone and beside produce at fixed rates.
+
+use std::process::Command;
+use std::time::Duration;
+
+use super::{session, Figure, TOPIC};
+use crate::error::Error;
+use crate::payload::Kind;
+use crate::produce::{self, Load};
+use crate::server::Server;
+
+const SCALE: &str = "20";
+const CLIENTS: &str = "8";
+const SECONDS: f64 = 30.0;
+
+/// Megabytes a second that are produced beside it.
+const RATES_MB: [f64; 3] = [0.0, 10.0, 50.0];
+
+/// Transactions a second at each rate, and at each size of the WAL between checkpoints.
+pub fn run(server: &Server, scale: f64) -> Result<Vec<Figure>, Error> {
+    let seconds = (SECONDS * scale).max(3.0);
+    let mut figures = Vec::new();
+    pgbench(server, &["-q", "-i", "-s", SCALE])?;
+    // The first run would read its tables from disk.
+    beside(server, 0.0, seconds)?;
+    for max_wal_size in ["1GB", "16GB"] {
+        let mut session = session(server)?;
+        session.batch_execute(&format!("ALTER SYSTEM SET max_wal_size = '{max_wal_size}'"))?;
+        session.batch_execute("SELECT pg_reload_conf()")?;
+        let mut alone = None;
+        for rate in RATES_MB {
+            session.batch_execute("CHECKPOINT")?;
+            let tps = beside(server, rate, seconds)?;
+            let first = *alone.get_or_insert(tps);
+            eprintln!("pgbench, max_wal_size {max_wal_size}, beside {rate} MB/s: {tps:.0} tps");
+            let what =
+                format!("pgbench, scale {SCALE}, {CLIENTS} clients, max_wal_size {max_wal_size}, beside {rate} MB/s of produce");
+            figures.push((what, format!("{tps:.0} transactions/s, {:.2} of those alone", tps / first)));
+        }
+        session.batch_execute("ALTER SYSTEM RESET max_wal_size")?;
+        session.batch_execute("SELECT pg_reload_conf()")?;
+    }
+    session(server)?.batch_execute("DROP TABLE pgbench_accounts, pgbench_branches, pgbench_history, pgbench_tellers")?;
+    Ok(figures)
+}
+
+fn beside(server: &Server, rate_mb: f64, seconds: f64) -> Result<f64, Error> {
+    let duration = format!("{seconds:.0}");
+    let measure = || pgbench(server, &["-n", "-c", CLIENTS, "-j", "2", "-M", "prepared", "-T", &duration]);
+    if rate_mb == 0.0 {
+        return transactions_per_s(&measure()?);
+    }
+    let load = load(rate_mb, seconds + 2.0);
+    server.target.fresh_topic(TOPIC, load.partitions)?;
+    let said = std::thread::scope(|scope| {
+        let producing = scope.spawn(|| produce::run(&server.target, &load));
+        let said = measure();
+        producing
+            .join()
+            .map_err(|_| Error::Incomplete("the producer panicked".to_owned()))??;
+        said
+    })?;
+    server.target.delete_topic(TOPIC)?;
+    transactions_per_s(&said)
+}
+
+fn load(rate_mb: f64, seconds: f64) -> Load {
+    let rate = rate_mb * 1e6 / 1024.0;
+    Load {
+        topic: TOPIC.to_owned(),
+        partitions: 3,
+        records: (rate * seconds) as u64,
+        record_bytes: 1024,
+        payload: Kind::Random,
+        codec: "none".to_owned(),
+        acks: "all".to_owned(),
+        batch_bytes: 64 * 1024,
+        linger: Duration::from_millis(5),
+        idempotent: false,
+        in_flight: None,
+        rate: Some(rate),
+    }
+}
+
+fn pgbench(server: &Server, arguments: &[&str]) -> Result<String, Error> {
+    let (socket, port) = server.socket()?;
+    let program = server.program("pgbench")?;
+    let output = Command::new(&program)
+        .args(["-h", &socket, "-p", &port.to_string(), "-U", "postgres"])
+        .args(arguments)
+        .arg("postgres")
+        .output()
+        .map_err(|source| Error::System {
+            what: program.display().to_string(),
+            source,
+        })?;
+    if output.status.success() {
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+    } else {
+        Err(Error::Incomplete(format!(
+            "pgbench: {}",
+            String::from_utf8_lossy(&output.stderr)
+        )))
+    }
+}
+
+/// From "tps = 1234.5 (without initial connection time)".
+fn transactions_per_s(said: &str) -> Result<f64, Error> {
+    said.lines()
+        .find_map(|line| line.strip_prefix("tps = ")?.split(' ').next()?.parse().ok())
+        .ok_or_else(|| Error::Incomplete(format!("pgbench said: {said}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn transactions_a_second_are_found() {
+        let said = "number of failed transactions: 0\ntps = 1234.5 (without initial connection time)\n";
+        assert_eq!(transactions_per_s(said).unwrap(), 1234.5);
+        assert!(transactions_per_s("").is_err());
+    }
+}
