@@ -106,8 +106,9 @@ CREATE TABLE kafka.members (
     assignment  jsonb NOT NULL,
     state       json NOT NULL,
     PRIMARY KEY (group_id, member_id)
-) WITH (fillfactor = 50);
+) WITH (fillfactor = 50, toast_tuple_target = 8160); -- rows that fit a page are not compressed at each change
 COMMENT ON TABLE kafka.members IS 'Members of kafka.groups; written by the pg_kafka broker only. To look at: kafka.group_members';
+COMMENT ON COLUMN kafka.members.assignment IS 'Partitions by topic, as runs: {"orders": [[0, 4], [7, 7]]} are six of them';
 
 CREATE TABLE kafka.committed_offsets (
     group_id         text COLLATE "C" NOT NULL,
@@ -224,9 +225,10 @@ CREATE VIEW kafka.group_members AS
 SELECT m.group_id, m.member_id, m.instance_id, m.client_id, m.client_host, a.topic, a.partition
   FROM kafka.members m
   LEFT JOIN LATERAL (
-       SELECT t.key AS topic, p.value::int4 AS partition
+       SELECT t.key AS topic, p.partition
          FROM pg_catalog.jsonb_each(m.assignment) AS t
-        CROSS JOIN LATERAL pg_catalog.jsonb_array_elements_text(t.value) AS p) a ON true;
+        CROSS JOIN LATERAL pg_catalog.jsonb_array_elements(t.value) AS run
+        CROSS JOIN LATERAL pg_catalog.generate_series((run.value ->> 0)::int4, (run.value ->> 1)::int4) AS p(partition)) a ON true;
 COMMENT ON VIEW kafka.group_members IS
     'Members of consumer groups and the partitions assigned to them, one row each; a member without partitions has one with nulls';
 

@@ -14,6 +14,7 @@ mod group;
 pub mod membership;
 mod migration;
 pub mod offsets;
+mod partition_runs;
 mod stored;
 mod timers;
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::classic::{StoredClassicGroup, StoredMember};
 use super::consumer::{ConsumerGroupChange, StoredConsumerGroup, StoredGroup as ConsumerNumbers, StoredMember as ConsumerMember};
 use super::consumer_protocol::assigned_partitions;
+use super::partition_runs::runs;
 use crate::catalog::Topics;
 use crate::storage::groups::{GroupChange, GroupRecord, GroupType, MemberRecord};
 
@@ -61,6 +62,7 @@ fn member_record(protocol_type: &str, member: &StoredMember) -> Result<MemberRec
         CONSUMER_PROTOCOL => assigned_partitions(&member.assignment).unwrap_or_default(),
         _ => Default::default(),
     };
+    let assigned = assigned.into_iter().map(|(topic, partitions)| (topic, runs(partitions)));
     let state = MemberState {
         client_id: member.client_id.clone(),
         client_host: member.client_host.clone(),
@@ -74,7 +76,7 @@ fn member_record(protocol_type: &str, member: &StoredMember) -> Result<MemberRec
         instance_id: member.instance_id.clone(),
         client_id: column(&member.client_id),
         client_host: column(&member.client_host),
-        assignment: serde_json::to_string(&assigned)?,
+        assignment: serde_json::to_string(&assigned.collect::<BTreeMap<_, _>>())?,
         state: serde_json::to_string(&state)?,
     })
 }
@@ -127,15 +129,14 @@ pub(super) fn to_change(change: &ConsumerGroupChange, topics: &Topics) -> Result
 fn consumer_record(member: &ConsumerMember, topics: &Topics) -> Result<MemberRecord, StoredError> {
     let named = member.assigned.iter().filter_map(|(id, partitions)| {
         let topic = topics.by_id(id)?;
-        Some((topic.name.to_string(), partitions.keys().copied().collect::<Vec<_>>()))
+        Some((&topic.name, runs(partitions.keys().copied())))
     });
-    let assigned: BTreeMap<String, Vec<i32>> = named.collect();
     Ok(MemberRecord {
         member_id: member.member_id.clone(),
         instance_id: member.instance_id.clone(),
         client_id: column(&member.client_id),
         client_host: column(&member.client_host),
-        assignment: serde_json::to_string(&assigned)?,
+        assignment: serde_json::to_string(&named.collect::<BTreeMap<_, _>>())?,
         state: serde_json::to_string(member)?,
     })
 }
@@ -179,7 +180,7 @@ mod tests {
         };
         let (record, members) = to_records(&group).unwrap();
         assert_eq!(members[0].client_id, "c\u{fffd}lient");
-        assert_eq!(members[0].assignment, r#"{"t":[0,7]}"#);
+        assert_eq!(members[0].assignment, r#"{"t":[[0,0],[7,7]]}"#);
         assert_eq!(from_records(&record, &members).unwrap(), group);
         let empty = StoredClassicGroup {
             generation_id: 0,

@@ -55,7 +55,8 @@ pub struct MemberRecord {
     pub client_id: String,
     /// Address it connects from, as Kafka shows it ("/127.0.0.1").
     pub client_host: String,
-    /// The partitions it has, by topic, as JSON: `{"orders": [0, 2]}`. Empty object if its protocol is not a consumer's.
+    /// The partitions it has, by topic, as JSON: runs of them, `{"orders": [[0, 4], [7, 7]]}`. Empty object if its protocol is not a
+    /// consumer's.
     pub assignment: String,
     /// Everything else, JSON.
     pub state: String,

@@ -89,10 +89,13 @@ pub struct StoredMember {
     /// See [`MemberState`].
     pub state: MemberState,
     /// What it may have, as it is told.
+    #[serde(with = "crate::groups::partition_runs::assigned")]
     pub assigned: AssignedPartitions,
     /// What it had and was told to give up, and may still have.
+    #[serde(with = "crate::groups::partition_runs::assigned")]
     pub pending_revocation: AssignedPartitions,
     /// What it is to have in the end.
+    #[serde(with = "crate::groups::partition_runs::sets")]
     pub target: Partitions,
     /// Of a member that uses the classic protocol (JoinGroup, SyncGroup, Heartbeat) until it is replaced by a newer client.
     pub classic: Option<ClassicMember>,
