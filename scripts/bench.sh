@@ -59,8 +59,7 @@ all)
 quick)
     [ $# -eq 1 ] || usage
     build
-    measure compare --rounds 1 --warm-up no --scale 0.05
-    measure more --rounds 1 --warm-up no --scale 0.02
+    measure quick --rounds 1 --warm-up no --scale 0.02
     measure groups --rounds 1 --warm-up no --scale 0.05
     ;;
 *) usage ;;

@@ -9,7 +9,8 @@ use crate::payload::Kind;
 use crate::produce::{self, Load};
 use crate::server::Server;
 
-const SCALE: &str = "20";
+/// pgbench's scale factor: 15 MB each.
+const SCALE: f64 = 20.0;
 const CLIENTS: &str = "8";
 const SECONDS: f64 = 30.0;
 
@@ -18,9 +19,10 @@ const RATES_MB: [f64; 3] = [0.0, 10.0, 50.0];
 
 /// Transactions a second at each rate, and at each size of the WAL between checkpoints.
 pub fn run(server: &Server, scale: f64) -> Result<Vec<Figure>, Error> {
-    let seconds = (SECONDS * scale).max(3.0);
+    let seconds = (SECONDS * scale).max(2.0);
+    let factor = format!("{:.0}", (SCALE * scale.min(1.0)).max(1.0));
     let mut figures = Vec::new();
-    pgbench(server, &["-q", "-i", "-s", SCALE])?;
+    pgbench(server, &["-q", "-i", "-s", &factor])?;
     // The first run would read its tables from disk.
     beside(server, 0.0, seconds)?;
     for max_wal_size in ["1GB", "16GB"] {
@@ -34,7 +36,7 @@ pub fn run(server: &Server, scale: f64) -> Result<Vec<Figure>, Error> {
             let first = *alone.get_or_insert(tps);
             eprintln!("pgbench, max_wal_size {max_wal_size}, beside {rate} MB/s: {tps:.0} tps");
             let what =
-                format!("pgbench, scale {SCALE}, {CLIENTS} clients, max_wal_size {max_wal_size}, beside {rate} MB/s of produce");
+                format!("pgbench, scale {factor}, {CLIENTS} clients, max_wal_size {max_wal_size}, beside {rate} MB/s of produce");
             figures.push((what, format!("{tps:.0} transactions/s, {:.2} of those alone", tps / first)));
         }
         session.batch_execute("ALTER SYSTEM RESET max_wal_size")?;

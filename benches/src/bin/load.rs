@@ -26,11 +26,12 @@ compare   every row on both brokers in turn, which it starts, as a table
             --dir (for both brokers' files)  --base-port 21900  --rounds 5  --warm-up yes|no  --scale 1.0  --only (part of a name)
             --write no|yes (docs/performance.md)
 more      the same for further rows, and what pg_kafka does to its Postgres
+quick     the rows of both, to see that all of it runs: --rounds 1 --warm-up no --scale 0.02
 groups    consumer groups on both brokers, which it starts: forming, rebalancing, heartbeats, commits
             --dir (for both brokers' files)  --base-port 21900  --rounds 3  --warm-up yes|no  --scale 1.0
             --write no|yes (docs/performance.md)
 
-all but compare, more and groups: --broker localhost:9092  --pid (the broker's first process, for CPU seconds: of the postmaster, or of the JVM)";
+all but compare, more, quick and groups: --broker localhost:9092  --pid (the broker's first process, for CPU seconds: of the postmaster, or of the JVM)";
 
 fn main() -> ExitCode {
     let mut words = std::env::args().skip(1);
@@ -52,6 +53,7 @@ fn run(command: &str, words: Vec<String>) -> Result<(), Error> {
         "storage" => storage(words),
         "compare" => compare(words, compare::Rows::Bench),
         "more" => compare(words, compare::Rows::More),
+        "quick" => compare(words, compare::Rows::Quick),
         "groups" => groups(words),
         "help" | "--help" | "-h" => {
             println!("{USAGE}");

@@ -25,13 +25,16 @@ pub enum Rows {
     Bench,
     /// What `make bench-all` adds: further rows, and what pg_kafka does to its Postgres.
     More,
+    /// Both, in one run of the brokers: to see that all of it runs. It has no section.
+    Quick,
 }
 
 impl Rows {
-    fn section(self) -> &'static str {
+    fn section(self) -> Result<&'static str, Error> {
         match self {
-            Rows::Bench => "bench",
-            Rows::More => "bench all",
+            Rows::Bench => Ok("bench"),
+            Rows::More => Ok("bench all"),
+            Rows::Quick => Err(Error::Usage("a quick run is not written down".to_owned())),
         }
     }
 
@@ -39,6 +42,7 @@ impl Rows {
         match self {
             Rows::Bench => rows::rows(scale),
             Rows::More => more::rows(scale),
+            Rows::Quick => rows::rows(scale).into_iter().chain(more::rows(scale)).collect(),
         }
     }
 }
@@ -102,7 +106,7 @@ pub fn compare(options: &Options) -> Result<(), Error> {
     );
     if options.write {
         let file = root().join("docs/performance.md");
-        let name = options.rows.section();
+        let name = options.rows.section()?;
         let old = report::section(&file, name)?;
         let partly = (!options.only.is_empty()).then(|| part(&old, options, &tables)).flatten();
         report::rewrite(&file, name, &partly.unwrap_or(section))?;
@@ -141,7 +145,7 @@ fn tables(options: &Options, ours: &mut Server, theirs: &mut Server) -> Result<T
         tables.rows.push((row.name.clone(), lines));
         tables.missed.extend(missed.iter().flat_map(|line| [line, "\n"]));
     }
-    if options.rows == Rows::More {
+    if options.rows != Rows::Bench {
         tables.figures = beside::run(ours, options.scale, &options.only)?;
     }
     Ok(tables)

@@ -174,7 +174,7 @@ fn loads(scale: f64, partitions: i32) -> Vec<(String, Load)> {
         topic: TOPIC.to_owned(),
         partitions,
         heartbeat_interval: HEARTBEAT_INTERVAL,
-        phase: Duration::from_secs_f64(5.0 * scale.clamp(0.4, 1.0)),
+        phase: Duration::from_secs_f64(5.0 * scale.clamp(0.2, 1.0)),
         rebalances: if scale < 1.0 { 1 } else { 5 },
         commits_per_s: 500.0 * scale.min(1.0),
     };
