@@ -114,6 +114,12 @@ impl ConsumerMember {
         reply
     }
 
+    /// A heartbeat that says nothing new.
+    pub fn keep_alive(&mut self) -> ConsumerGroupHeartbeatResponse {
+        let request = keep_alive(&self.group, &self.id, self.epoch).with_instance_id(self.instance_id.as_deref().map(text));
+        self.send(&request)
+    }
+
     /// A heartbeat that says what it owns.
     pub fn heartbeat(&mut self) -> ConsumerGroupHeartbeatResponse {
         let request = keep_alive(&self.group, &self.id, self.epoch)

@@ -83,6 +83,17 @@ pub fn subscription(topics: &[&str], user_data: &[u8]) -> Vec<u8> {
     out
 }
 
+/// What a leader gives to one consumer: partitions of one topic (version 0 of Kafka's consumer protocol).
+pub fn assignment(topic: &str, partitions: &[i32]) -> Vec<u8> {
+    let mut out = [0i16.to_be_bytes().as_slice(), &1i32.to_be_bytes()].concat();
+    out.extend((topic.len() as i16).to_be_bytes());
+    out.extend(topic.as_bytes());
+    out.extend((partitions.len() as i32).to_be_bytes());
+    out.extend(partitions.iter().flat_map(|partition| partition.to_be_bytes()));
+    out.extend((-1i32).to_be_bytes());
+    out
+}
+
 /// What a member says when it joins.
 #[derive(Debug, Clone)]
 pub struct Joining {
@@ -376,11 +387,14 @@ pub fn rejoin_all(server: &Server, members: &mut [Member]) {
 
 /// Lets all members of a group that has joined sync: the first is its leader and assigns to each its number as text.
 pub fn sync_all(members: &mut [Member]) {
-    let assignments: Vec<(String, Vec<u8>)> = members
-        .iter()
-        .enumerate()
-        .map(|(number, member)| (member.id().to_owned(), number.to_string().into_bytes()))
-        .collect();
+    let numbers: Vec<Vec<u8>> = (0..members.len()).map(|number| number.to_string().into_bytes()).collect();
+    assign_all(members, &numbers);
+}
+
+/// Lets all members of a group that has joined sync: the first is its leader and assigns these in turn.
+pub fn assign_all(members: &mut [Member], assignments: &[Vec<u8>]) {
+    let ids = members.iter().map(|member| member.id().to_owned());
+    let assignments: Vec<(String, Vec<u8>)> = ids.zip(assignments.iter().cloned()).collect();
     let borrowed: Vec<(&str, &[u8])> = assignments.iter().map(|(id, a)| (id.as_str(), a.as_slice())).collect();
     let sent: Vec<Sent> = members
         .iter_mut()
@@ -391,7 +405,7 @@ pub fn sync_all(members: &mut [Member]) {
         let reply = member.receive_sync(sent);
         assert_eq!(
             (reply.error_code, reply.assignment.as_ref()),
-            (0, number.to_string().as_bytes()),
+            (0, borrowed[number].1),
             "assignment of member {number}"
         );
     }

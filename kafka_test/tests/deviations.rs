@@ -18,6 +18,7 @@ use kafka_protocol::messages::{
 use kafka_protocol::protocol::StrBytes;
 use kafka_test::batch::Batch;
 use kafka_test::configs::{alter_all, alteration, altered, described, text, Op, BROKER, CLIENT_METRICS, GROUP, TOPIC};
+use kafka_test::consumer_group::{joining, ConsumerMember};
 use kafka_test::groups::{Joining, Member};
 use kafka_test::offsets::{commit, commit_errors, commit_one, commit_request, committing};
 use kafka_test::requests::append;
@@ -27,6 +28,7 @@ use kafka_test::topic::{creatable, metadata_of, topic_name, unique_name};
 
 const INVALID_CONFIG: i16 = 40;
 const INVALID_REQUEST: i16 = 42;
+const UNRELEASED_INSTANCE_ID: i16 = 111;
 
 /// Goal: the Metadata request that makes a topic describes it in the same answer.
 #[test]
@@ -423,4 +425,19 @@ fn names_with_nul_are_refused() {
     assert_eq!(commit_errors(&commit(&mut connection, 9, &request)), [INVALID_REQUEST]);
     let mut joining = Joining::new(&group).instance("i\0");
     assert_eq!(joining.join(&mut connection, 9).error_code, INVALID_REQUEST);
+}
+
+/// Goal: a static member of the consumer protocol whose join was answered may join again under its id, and nobody else under its name.
+#[test]
+fn a_static_member_joins_again() {
+    let server = Server::shared();
+    let topic = server.topic("static-again", 1);
+    let group = server.group("static-again");
+    let mut member = ConsumerMember::new(server, &group);
+    member.instance_id = Some("i".to_owned());
+    let joined = member.join(&[&topic]);
+    assert_eq!(member.join(&[&topic]).member_epoch, joined.member_epoch);
+    let mut other = ConsumerMember::new(server, &group);
+    let request = joining(&group, &other.id, &[&topic]).with_instance_id(Some(text("i")));
+    assert_eq!(other.send(&request).error_code, UNRELEASED_INSTANCE_ID);
 }

@@ -15,7 +15,8 @@ use crate::groups::consumer::{self, Description, HeartbeatError, MemberDescripti
 use crate::limits;
 
 const MEMBER_TYPE: i16 = 1;
-/// Kafka's `ConsumerGroupMember`: 0 is classic, 1 consumer.
+/// Types of members, as Kafka's schema numbers them.
+const CLASSIC_MEMBER: i8 = 0;
 const CONSUMER_MEMBER: i8 = 1;
 
 /// Answers the request.
@@ -64,6 +65,10 @@ fn describe(version: i16, group: DescribedGroup, description: Description) -> De
 }
 
 fn member_of(version: i16, member: MemberDescription) -> Member {
+    let member_type = match member.is_classic {
+        true => CLASSIC_MEMBER,
+        false => CONSUMER_MEMBER,
+    };
     let names = member.subscribed_topic_names.into_iter().map(|name| TopicName(text(name)));
     let described = Member::default()
         .with_member_id(text(member.member_id))
@@ -77,7 +82,7 @@ fn member_of(version: i16, member: MemberDescription) -> Member {
         .with_assignment(assignment(member.assignment))
         .with_target_assignment(assignment(member.target_assignment));
     match version >= MEMBER_TYPE {
-        true => described.with_member_type(CONSUMER_MEMBER),
+        true => described.with_member_type(member_type),
         false => described,
     }
 }

@@ -8,9 +8,8 @@ use std::collections::BTreeSet;
 use kafka_protocol::messages::consumer_group_heartbeat_response::{Assignment, TopicPartitions};
 use kafka_protocol::messages::{ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse};
 use kafka_protocol::ResponseError;
-use uuid::Uuid;
 
-use super::group_requests::{check_names, client_host, text};
+use super::group_requests::{check_names, client_host, fresh_consumer_member_id, text};
 use super::{Context, RequestInfo};
 use crate::groups::consumer::{Heartbeat, HeartbeatError, HeartbeatRequest, Partitions};
 use crate::limits;
@@ -75,7 +74,7 @@ fn heartbeat(request: &RequestInfo, body: &ConsumerGroupHeartbeatRequest) -> Hea
     HeartbeatRequest {
         version: request.version,
         member_id: body.member_id.to_string(),
-        fresh_member_id: Uuid::new_v4().to_string(),
+        fresh_member_id: fresh_consumer_member_id(),
         member_epoch: body.member_epoch,
         instance_id: optional(&body.instance_id),
         rack_id: optional(&body.rack_id),

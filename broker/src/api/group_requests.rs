@@ -1,5 +1,6 @@
 //! What requests about consumer groups have in common: texts that no group can have, and how members are named.
 
+use base64::prelude::{Engine, BASE64_URL_SAFE_NO_PAD};
 use kafka_protocol::protocol::StrBytes;
 use kafka_protocol::ResponseError;
 use uuid::Uuid;
@@ -32,6 +33,17 @@ pub(super) fn member_ref(member_id: &StrBytes, instance_id: Option<&StrBytes>, g
         member_id: member_id.to_string(),
         instance_id: instance_id.map(ToString::to_string),
         generation_id,
+    }
+}
+
+/// An id that no member of a consumer group ever had: 22 characters of base64url that do not begin with a hyphen, as those of Kafka's
+/// `Uuid.randomUuid`. Members of the classic protocol get one too when they join such a group.
+pub(super) fn fresh_consumer_member_id() -> String {
+    loop {
+        let id = BASE64_URL_SAFE_NO_PAD.encode(Uuid::new_v4());
+        if !id.starts_with('-') {
+            return id;
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use kafka_protocol::protocol::StrBytes;
 use kafka_protocol::ResponseError;
 use uuid::Uuid;
 
-use super::group_requests::{check_names, client_host, text};
+use super::group_requests::{check_names, client_host, fresh_consumer_member_id, text};
 use super::{Context, RequestInfo};
 use crate::groups::classic::{JoinReply, JoinRequest, Protocol};
 use crate::limits;
@@ -82,6 +82,7 @@ fn join_request(request: &RequestInfo, body: JoinGroupRequest) -> JoinRequest {
         member_id: body.member_id.to_string(),
         instance_id: body.group_instance_id.as_ref().map(ToString::to_string),
         fresh_member_id,
+        fresh_consumer_member_id: fresh_consumer_member_id(),
         protocol_type: body.protocol_type.to_string(),
         protocols: protocols.collect(),
         session_timeout_ms: body.session_timeout_ms,

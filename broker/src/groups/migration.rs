@@ -72,7 +72,7 @@ pub(super) fn stored_of(image: &ClassicGroupImage) -> StoredClassicGroup {
 pub(super) fn join_of(request: JoinRequest) -> ClassicJoin {
     ClassicJoin {
         member_id: request.member_id,
-        fresh_member_id: request.fresh_member_id,
+        fresh_member_id: request.fresh_consumer_member_id,
         instance_id: request.instance_id,
         requires_known_member_id: request.requires_known_member_id,
         session_timeout_ms: request.session_timeout_ms,

@@ -190,8 +190,19 @@ pub const UNORDERED: &[Unordered] = &[
     Unordered::new("OffsetDelete", "Topics", &["Name"]),
     Unordered::new("OffsetDelete", "Topics[].Partitions", &["PartitionIndex"]),
     Unordered::new("ConsumerGroupHeartbeat", "Assignment.TopicPartitions", &["TopicId"]),
+    Unordered::new("ConsumerGroupHeartbeat", "Assignment.TopicPartitions[].Partitions", &[]),
     Unordered::new("ConsumerGroupDescribe", "Groups", &["GroupId"]),
     Unordered::new("ConsumerGroupDescribe", "Groups[].Members", &["MemberId"]),
+    Unordered::new(
+        "ConsumerGroupDescribe",
+        "Groups[].Members[].Assignment.TopicPartitions[].Partitions",
+        &[],
+    ),
+    Unordered::new(
+        "ConsumerGroupDescribe",
+        "Groups[].Members[].TargetAssignment.TopicPartitions[].Partitions",
+        &[],
+    ),
     Unordered::new("ListConfigResources", "ConfigResources", &["ResourceName"]),
 ];
 

@@ -5,6 +5,7 @@ use crate::compare::Ids;
 use crate::schema::{Api, Apis, Message};
 use kafka_protocol::messages::{CreateTopicsRequest, DescribeClusterRequest};
 use kafka_test::connection::Connection;
+use kafka_test::patience::try_within;
 use kafka_test::server::{Server, Target};
 use kafka_test::topic::{creatable, metadata_of};
 use serde_json::{Map, Value};
@@ -117,6 +118,14 @@ impl Side {
     /// Lets `$name` stand for a value of this server.
     pub fn define(&mut self, name: &str, value: Value) {
         self.symbols.insert(format!("${name}"), value);
+    }
+
+    /// Does something over another connection.
+    fn over<T>(&mut self, connection: &mut Connection, act: impl FnOnce(&mut Side) -> T) -> T {
+        std::mem::swap(&mut self.connection, connection);
+        let done = act(self);
+        std::mem::swap(&mut self.connection, connection);
+        done
     }
 
     /// The connection of the current script.
@@ -242,8 +251,16 @@ impl Side {
     }
 }
 
+/// A request that both servers got, each over a connection of its own, and whose replies are awaited later.
+pub struct Parked {
+    frame: Frame<'static>,
+    connections: Both<Connection>,
+}
+
 /// How long a server may take for its reply.
 const REPLY_WITHIN: Duration = Duration::from_secs(15);
+/// How long a server may take until it says what is awaited: many times the interval between two assignments of a group, one second.
+const READY_WITHIN: Duration = Duration::from_secs(10);
 const API_VERSIONS: i16 = 18;
 const INIT_PRODUCER_ID: i16 = 22;
 const FETCH: i16 = 1;
@@ -303,6 +320,77 @@ impl Pair {
         self.exchange(&Frame::of(api, version), |side| {
             codec::encode(&api.request, version, &side.resolve(body))
         })
+    }
+
+    /// Requests to both, each until its reply is `ready`; panics if it is not within [`READY_WITHIN`]. `body` follows from the reply before.
+    pub fn call_until(
+        &mut self,
+        api: &Api,
+        version: i16,
+        body: &dyn Fn(&Value) -> Value,
+        ready: &dyn Fn(&Value) -> bool,
+    ) -> Both<Outcome> {
+        let frame = Frame::of(api, version);
+        let [ours, kafka] = self.each().map(|side| {
+            let (mut last, mut told) = (Outcome::Silent, Value::Null);
+            let found = try_within(READY_WITHIN, || {
+                side.send(&frame, &codec::encode(&api.request, version, &side.resolve(&body(&told))));
+                last = side.receive(&frame);
+                told = last.tree();
+                ready(&told).then_some(())
+            });
+            assert!(
+                found.is_some(),
+                "{} is answered {told} by {}",
+                body(&told),
+                side.server.bootstrap
+            );
+            last
+        });
+        Both { ours, kafka }
+    }
+
+    /// Sends one request to both without waiting for the replies.
+    pub fn park(&mut self, api: &str, version: i16, body: &Value) -> Parked {
+        let apis: &'static Apis = self.apis;
+        let api = apis.by_name(api);
+        let frame = Frame::of(api, version);
+        let [ours, kafka] = self.each().map(|side| {
+            let mut connection = side.server.connect();
+            let bytes = codec::encode(&api.request, version, &side.resolve(body));
+            side.over(&mut connection, |side| side.send(&frame, &bytes));
+            connection
+        });
+        Parked {
+            frame,
+            connections: Both { ours, kafka },
+        }
+    }
+
+    /// Whether each of the two has answered, or closed the connection.
+    pub fn have_answered(&self, parked: &Parked) -> Both<bool> {
+        let answered = |connection: &Connection| {
+            let stream = connection.stream();
+            stream.set_nonblocking(true).expect("a mode");
+            let nothing = matches!(stream.peek(&mut [0]), Err(e) if e.kind() == ErrorKind::WouldBlock);
+            stream.set_nonblocking(false).expect("a mode");
+            !nothing
+        };
+        Both {
+            ours: answered(&parked.connections.ours),
+            kafka: answered(&parked.connections.kafka),
+        }
+    }
+
+    /// Awaits both replies.
+    pub fn unpark(&mut self, mut parked: Parked) -> Both<Outcome> {
+        let frame = &parked.frame;
+        let ours = self.sides.ours.over(&mut parked.connections.ours, |side| side.receive(frame));
+        let kafka = self
+            .sides
+            .kafka
+            .over(&mut parked.connections.kafka, |side| side.receive(frame));
+        Both { ours, kafka }
     }
 
     /// Like [`Pair::call`] for a request that has no reply.

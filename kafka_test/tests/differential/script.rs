@@ -3,11 +3,11 @@
 use crate::allowed::{Exception, ALLOWED, UNORDERED};
 use crate::codec::{bytes, uuid};
 use crate::compare::{Comparison, Difference};
-use crate::pair::{Both, Frame, Outcome, Pair};
+use crate::pair::{Both, Frame, Outcome, Pair, Parked};
 use kafka_protocol::messages::{CreateTopicsRequest, FindCoordinatorRequest, InitProducerIdRequest};
 use kafka_protocol::protocol::StrBytes;
 use kafka_test::batch::Batch;
-use kafka_test::groups::await_coordinator;
+use kafka_test::groups::{await_coordinator, await_state};
 use kafka_test::patience::{eventually, try_within, PATIENCE};
 use kafka_test::requests::init_producer_id;
 use kafka_test::topic::{creatable, unique_name};
@@ -62,6 +62,14 @@ pub struct Found {
     pub difference: Difference,
     /// The intended difference that explains it, for this request alone.
     pub exception: Option<&'static Exception>,
+}
+
+/// A request whose replies are awaited later.
+pub struct Waiting {
+    step: String,
+    api: String,
+    version: i16,
+    parked: Parked,
 }
 
 /// One run of a script at one version.
@@ -209,6 +217,69 @@ impl<'a> Session<'a> {
         self.compare(step, &api.name, version, &outcomes);
         self.sent.insert((api.key, version));
         outcomes
+    }
+
+    /// The version in which this run uses an API that may be the script's own or not.
+    pub fn version_of(&self, api: &str, otherwise: i16) -> i16 {
+        if api == self.api {
+            self.version
+        } else {
+            otherwise
+        }
+    }
+
+    /// A request that each server gets until its reply is `ready`: something goes on there by itself. The last replies are compared.
+    pub fn call_until(&mut self, step: &str, api: &str, version: i16, body: Value, ready: impl Fn(&Value) -> bool) {
+        self.follow_until(step, api, version, |_| body.clone(), ready);
+    }
+
+    /// The same with requests that follow from the reply before, which is null at first.
+    pub fn follow_until(
+        &mut self,
+        step: &str,
+        api: &str,
+        version: i16,
+        body: impl Fn(&Value) -> Value,
+        ready: impl Fn(&Value) -> bool,
+    ) {
+        let api = self.pair.apis.by_name(api);
+        let outcomes = self.pair.call_until(api, version, &body, &ready);
+        self.compare(step, &api.name, version, &outcomes);
+        self.sent.insert((api.key, version));
+    }
+
+    /// A request over a connection of its own that is not answered at once.
+    pub fn park(&mut self, step: &str, api: &str, version: i16, body: Value) -> Waiting {
+        self.sent.insert((self.pair.apis.by_name(api).key, version));
+        Waiting {
+            step: step.to_owned(),
+            api: api.to_owned(),
+            version,
+            parked: self.pair.park(api, version, &body),
+        }
+    }
+
+    /// Compares whether the servers have answered by now.
+    pub fn check_waits(&mut self, waiting: &Waiting) {
+        let [ours, kafka] = {
+            let answered = self.pair.have_answered(&waiting.parked);
+            [answered.ours, answered.kafka].map(|answered| Outcome::Reply(json!({"answered": answered})))
+        };
+        let step = format!("{}, so far", waiting.step);
+        self.compare(&step, &waiting.api, waiting.version, &Both { ours, kafka });
+    }
+
+    /// Awaits the replies and compares them.
+    pub fn reply(&mut self, waiting: Waiting) {
+        let outcomes = self.pair.unpark(waiting.parked);
+        self.compare(&waiting.step, &waiting.api, waiting.version, &outcomes);
+    }
+
+    /// Waits until a classic group is in this state with so many members at both servers.
+    pub fn await_group(&mut self, group: &str, state: &str, members: usize) {
+        for side in self.pair.each() {
+            await_state(&side.server, group, state, members);
+        }
     }
 
     /// A request that only reads, at any version of any API: repeated until both say the same, because Apache Kafka's broker hears of a

@@ -1,28 +1,62 @@
-//! A group of librdkafka consumers, each in a process of its own.
+//! A group of consumers, each in a process of its own.
 
 use crate::flow::Flow;
-use crate::history::{assert_committed_is_not_read_again, owned, values, Event};
+use crate::history::{assert_committed_is_not_read_again, owned, values, Event, Said};
+use crate::java;
+use crate::watch::Watch;
 use kafka_test::patience::within;
-use kafka_test::server::Server;
+use kafka_test::server::{Server, Target};
 use kafka_test::topic::unique_name;
 use rustix::process::{Pid, Signal};
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 /// Partitions of the topic.
 pub const PARTITIONS: i32 = 8;
-/// Time in which a rebalance ends: longer than the session of a KIP-848 member (45 s), which its clients cannot choose.
-const REBALANCE_WITHIN: Duration = Duration::from_secs(90);
+/// Time in which a group settles, on a slow machine, after its rebalance has ended and its members have heard of it.
+const SETTLED_WITHIN: Duration = Duration::from_secs(60);
+/// Session of members of the consumer protocol, which their clients cannot choose: long enough to start a client anew.
+const CONSUMER_SESSION_MS: u64 = 15_000;
 
-/// A group, the topic that it reads and the flow of records into it.
+/// The client of a group's members.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Client {
+    /// In src/bin/group_member.rs.
+    Librdkafka,
+    /// In clients/java/GroupMember.java.
+    Java,
+}
+
+/// A server with shorter sessions and heartbeats of the consumer protocol than the default ones.
+fn server() -> &'static Server {
+    static SERVER: OnceLock<Server> = OnceLock::new();
+    let session = CONSUMER_SESSION_MS.to_string();
+    SERVER.get_or_init(|| match Target::chosen() {
+        Target::Apache => Server::start_apache(&[
+            ("group.consumer.session.timeout.ms", &session),
+            ("group.consumer.min.session.timeout.ms", &session),
+            ("group.consumer.heartbeat.interval.ms", "1000"),
+            ("group.consumer.min.heartbeat.interval.ms", "1000"),
+        ]),
+        Target::PgKafka => Server::start_pg_kafka(&[
+            ("pg_kafka.consumer_group_session_timeout", &session),
+            ("pg_kafka.consumer_group_heartbeat_interval", "1000"),
+        ]),
+    })
+}
+
+/// A group, the topic that it reads, the flow of records into it, and what the broker says of it.
 pub struct Group {
     server: &'static Server,
+    client: Client,
     topic: String,
     name: String,
     settings: Vec<String>,
+    longest_rebalance: Duration,
+    watch: Option<Watch>,
     flow: Option<Flow>,
     events: Arc<Mutex<Vec<Event>>>,
     members: Vec<Child>,
@@ -30,15 +64,25 @@ pub struct Group {
 }
 
 impl Group {
-    /// A group without members whose members will have these settings of librdkafka.
-    pub fn new(prefix: &str, settings: &[&str]) -> Group {
-        let server = Server::shared();
+    /// A group without members whose members will have these settings: `max.poll.interval.ms`, which is the rebalance timeout, and in the
+    /// classic protocol `session.timeout.ms` are among them.
+    pub fn new(client: Client, prefix: &str, settings: &[&str]) -> Group {
+        let server = server();
         let topic = server.topic(prefix, PARTITIONS).name;
+        let name = unique_name(prefix);
+        let is_consumer = settings.contains(&"group.protocol=consumer");
+        let session_ms = match is_consumer {
+            true => CONSUMER_SESSION_MS,
+            false => millis(settings, "session.timeout.ms"),
+        };
         Group {
             server,
+            client,
+            watch: Some(Watch::begin(server, &name, is_consumer)),
+            longest_rebalance: Duration::from_millis(session_ms + millis(settings, "max.poll.interval.ms")),
             flow: Some(Flow::begin(server, &topic, PARTITIONS)),
             topic,
-            name: unique_name(prefix),
+            name,
             settings: settings.iter().map(|s| (*s).to_owned()).collect(),
             events: Arc::default(),
             members: Vec::new(),
@@ -49,7 +93,10 @@ impl Group {
     /// Starts a member, with further settings; its number.
     pub fn start(&mut self, settings: &[&str]) -> usize {
         let number = self.members.len();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_group_member"));
+        let mut command = match self.client {
+            Client::Librdkafka => Command::new(env!("CARGO_BIN_EXE_group_member")),
+            Client::Java => java::program("4.3.1", "GroupMember.java"),
+        };
         command.args([&self.server.bootstrap, &self.topic, &self.name]);
         command.args(&self.settings).args(settings);
         let mut member = command
@@ -96,6 +143,39 @@ impl Group {
         self.living.insert(number);
     }
 
+    /// Keeps a member of the Java client from polling, while its client goes on; the group is expected to go on without it.
+    pub fn stall_polls(&mut self, number: usize) {
+        self.tell(number, "stall");
+        self.living.remove(&number);
+    }
+
+    /// Lets it poll again.
+    pub fn resume_polls(&mut self, number: usize) {
+        self.tell(number, "resume");
+        self.living.insert(number);
+    }
+
+    fn tell(&mut self, number: usize, line: &str) {
+        let input = self.members[number]
+            .stdin
+            .as_mut()
+            .expect("a member that was not told to leave");
+        writeln!(input, "{line}").unwrap_or_else(|e| panic!("tell member {number}: {e}"));
+    }
+
+    /// Waits until a member has said something that holds these words, and expects it to have no partitions.
+    pub fn await_words(&mut self, number: usize, words: &str) {
+        within(SETTLED_WITHIN, &format!("member {number} says {words:?}"), || {
+            let said = |event: &Event| matches!(&event.said, Said::Other(line) if line.contains(words));
+            self.events()
+                .iter()
+                .any(|event| event.member == number && said(event))
+                .then_some(())
+        });
+        assert_eq!(self.owned_by(number), BTreeSet::new(), "member {number}");
+        self.living.remove(&number);
+    }
+
     fn signal(&self, number: usize, signal: Signal) {
         let pid = Pid::from_raw(self.members[number].id() as i32).unwrap();
         rustix::process::kill_process(pid, signal).unwrap_or_else(|e| panic!("signal {number}: {e}"));
@@ -137,14 +217,14 @@ impl Group {
             }
             (read > *settled_at.get_or_insert(read) + 50).then_some(())
         };
-        within(REBALANCE_WITHIN, &what, settled);
+        within(self.longest_rebalance + SETTLED_WITHIN, &what, settled);
     }
 
-    /// Ends the flow, waits until all of it was read, and checks the history.
+    /// Ends the flow, waits until all of it was read, and checks the history and what the broker said meanwhile.
     pub fn check(mut self) {
         let flow = self.flow.take().unwrap();
         let written = flow.end();
-        within(REBALANCE_WITHIN, "every record reaches the group", || {
+        within(SETTLED_WITHIN, "every record reaches the group", || {
             (values(&self.events()).len() as u64 >= written).then_some(())
         });
         for number in self.living.clone() {
@@ -154,6 +234,7 @@ impl Group {
         let all: BTreeSet<u64> = (0..written).collect();
         assert_eq!(values(&events), all, "what was written and what was read");
         assert_committed_is_not_read_again(&events);
+        self.watch.take().unwrap().check(PARTITIONS as usize, self.longest_rebalance);
     }
 }
 
@@ -165,4 +246,13 @@ impl Drop for Group {
             let _ = member.wait();
         }
     }
+}
+
+/// The value of a setting in milliseconds; of several, the last counts.
+fn millis(settings: &[&str], key: &str) -> u64 {
+    let values = settings
+        .iter()
+        .filter_map(|setting| setting.strip_prefix(key)?.strip_prefix('='));
+    let value = values.last().unwrap_or_else(|| panic!("{key} is not set"));
+    value.parse().unwrap_or_else(|e| panic!("{key}={value}: {e}"))
 }

@@ -1,6 +1,7 @@
 //! Clients in other languages as they come out of the box: each writes with its default producer, reads in a group of two, commits, and
 //! goes on from there with two new members (kafka_test/clients).
 
+use crate::java;
 use kafka_test::server::{run, script, Server};
 use kafka_test::topic::unique_name;
 use std::path::Path;
@@ -71,8 +72,9 @@ fn clients_page_is_current() {
         page += &format!("| {name} | {version} | {settings} |\n");
     }
     page += "\nlibrdkafka (the version that the Rust crate `rdkafka` builds, 2.12) takes part in groups of 1 to 8 members that join, leave, are \
-             killed and\nstall, with the assignors range, roundrobin and cooperative-sticky, as static members, and with the new protocol; kcat with \
-             Debian's\nlibrdkafka 2.0.2 produces and consumes. Kafka's command-line tools of 4.3.1 are compared with their output on Apache \
+             killed and\nstall, with the assignors range, roundrobin and cooperative-sticky and with the new protocol, as static members in both \
+             protocols. So do static\nmembers of kafka-clients 4.3.1, and members that do not poll in time, in both protocols. kcat with \
+             Debian's librdkafka 2.0.2\nproduces and consumes. Kafka's command-line tools of 4.3.1 are compared with their output on Apache \
              Kafka.\n";
     let path = root.join("../docs/clients.md");
     if std::env::var_os("UPDATE_DOCS").is_some() {
@@ -106,24 +108,8 @@ fn fetched(client: &Client) {
 }
 
 /// Kafka's own client; the topic is named after `name`.
-fn java(client: &Client, name: &str, settings: &[&str]) {
-    let arguments = match client.version {
-        "4.3.1" => vec!["classpath"],
-        older => vec!["clients", older],
-    };
-    let mut jars = Command::new(script("apache-kafka.sh"));
-    jars.args(arguments);
-    let class_path = run(jars);
-    let mut command = Command::new("java");
-    command.args([
-        "-XX:TieredStopAtLevel=1",
-        "-XX:+UseSerialGC",
-        "-Xmx512m",
-        "-cp",
-        class_path.trim(),
-    ]);
-    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/java/GroupClient.java"));
-    check(command, name, settings);
+fn java_client(client: &Client, name: &str, settings: &[&str]) {
+    check(java::program(client.version, "GroupClient.java"), name, settings);
 }
 
 /// Goal: kafka-python.
@@ -153,29 +139,29 @@ fn franz_go() {
 /// Goal: kafka-clients 4.3.1, whose producer is idempotent.
 #[test]
 fn java_4_3() {
-    java(&JAVA_4_3, "java-4-3", &[]);
+    java_client(&JAVA_4_3, "java-4-3", &[]);
 }
 
 /// Goal: kafka-clients 4.3.1 with KIP-848 consumers.
 #[test]
 fn java_4_3_consumer_protocol() {
-    java(&JAVA_4_3_CONSUMER, "java-4-3-consumer", &["group.protocol=consumer"]);
+    java_client(&JAVA_4_3_CONSUMER, "java-4-3-consumer", &["group.protocol=consumer"]);
 }
 
 /// Goal: kafka-clients 3.9.1.
 #[test]
 fn java_3_9() {
-    java(&JAVA_3_9, "java-3-9", &[]);
+    java_client(&JAVA_3_9, "java-3-9", &[]);
 }
 
 /// Goal: kafka-clients 2.8.2.
 #[test]
 fn java_2_8() {
-    java(&JAVA_2_8, "java-2-8", &[]);
+    java_client(&JAVA_2_8, "java-2-8", &[]);
 }
 
 /// Goal: kafka-clients 2.1.1, from before static members and incremental rebalances.
 #[test]
 fn java_2_1() {
-    java(&JAVA_2_1, "java-2-1", &[]);
+    java_client(&JAVA_2_1, "java-2-1", &[]);
 }

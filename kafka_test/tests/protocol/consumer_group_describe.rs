@@ -5,7 +5,7 @@ use kafka_protocol::messages::consumer_group_describe_response::DescribedGroup;
 use kafka_protocol::messages::ConsumerGroupDescribeRequest;
 use kafka_test::connection::{Connection, CLIENT_ID};
 use kafka_test::consumer_group::{joining, settle, ConsumerMember};
-use kafka_test::groups::{describe, group_id, text, Member};
+use kafka_test::groups::{describe, group_id, subscription, text, Joining, Member};
 use kafka_test::server::Server;
 
 const VERSIONS: std::ops::RangeInclusive<i16> = 0..=1;
@@ -70,6 +70,29 @@ fn a_settled_group() {
             }
             assert_eq!(told.member_type, if version >= 1 { 1 } else { -1 }, "version {version}");
         }
+    }
+}
+
+/// Goal: a classic member of the group is told as one, with an id of the group's kind; versions without types tell none.
+#[test]
+fn a_classic_member_of_the_group() {
+    let server = Server::shared();
+    let topic = server.topic("upgraded", 1);
+    let group = server.group("upgraded");
+    let mut member = ConsumerMember::new(server, &group);
+    member.join(&[&topic]);
+    let reads = subscription(&[&topic.name], b"");
+    let mut classic = Member::with(server, Joining::new(&group).protocols(&[("range", &reads)]));
+    classic.identify();
+    assert_eq!(classic.id().len(), 22, "base64 of a UUID: {}", classic.id());
+    assert_eq!(classic.join().error_code, 0);
+    for (version, types) in [(0, [-1, -1]), (1, [1, 0])] {
+        let found = consumer_describe(&mut server.connect(), version, &[&group], false).remove(0);
+        let told = [member.id.as_str(), classic.id()].map(|id| {
+            let told = found.members.iter().find(|m| m.member_id.as_str() == id);
+            told.map(|member| member.member_type)
+        });
+        assert_eq!(told, types.map(Some), "version {version}");
     }
 }
 

@@ -14,6 +14,7 @@ mod deviation;
 mod groups;
 mod json_file;
 mod jvm;
+mod live_groups;
 mod mask;
 mod partitions;
 mod records;

@@ -1,4 +1,4 @@
-//! What each broker has of its own, and what the moment gives, is masked before outputs are compared.
+//! What each broker has of its own, and what the moment gives, is masked before outputs are compared, and what has no order is sorted.
 
 use kafka_test::server::Server;
 
@@ -28,10 +28,45 @@ pub fn masked(text: &str, server: &Server) -> String {
     for (marker, ends) in VALUES {
         text = mask_behind(&text, marker, ends);
     }
-    text.lines()
+    let text: String = text
+        .lines()
         .filter(|line| !is_frame(line))
-        .map(|line| with_sorted_configs(line) + "\n")
-        .collect()
+        .map(|line| with_sorted_configs(&with_masked_uuids(line)) + "\n")
+        .collect();
+    with_sorted_members(&text)
+}
+
+/// The ids that brokers make for members of groups are UUIDs or end with one: as hexadecimal digits, or, in groups of the consumer
+/// protocol, as 22 characters of base64url. Their length stays, because columns depend on it.
+fn with_masked_uuids(line: &str) -> String {
+    const GROUPS: [usize; 5] = [8, 4, 4, 4, 12];
+    let is_hexadecimal = |text: &str| {
+        let parts = || text.split('-');
+        parts().map(str::len).eq(GROUPS) && parts().all(|part| part.bytes().all(|b| b.is_ascii_hexdigit()))
+    };
+    // Names in tests have no capitals.
+    let is_base64 = |text: &str| text.len() == 22 && text.bytes().any(|b| b.is_ascii_uppercase());
+    let length = GROUPS.iter().sum::<usize>() + GROUPS.len() - 1;
+    let word = |word: &str| match word.len().checked_sub(length) {
+        _ if is_base64(word) => "*".repeat(word.len()),
+        Some(start) if word.is_char_boundary(start) && is_hexadecimal(&word[start..]) => {
+            word[..start].to_owned() + &"*".repeat(length)
+        }
+        _ => word.to_owned(),
+    };
+    line.split(' ').map(word).collect::<Vec<_>>().join(" ")
+}
+
+/// kafka-consumer-groups.sh tells members in the order of a hash table.
+fn with_sorted_members(text: &str) -> String {
+    let Some((before, rows)) = text.split_once("\nGROUP ").filter(|(_, rows)| rows.contains("CONSUMER-ID")) else {
+        return text.to_owned();
+    };
+    let (header, rows) = rows.split_once('\n').unwrap_or((rows, ""));
+    let mut rows: Vec<&str> = rows.lines().collect();
+    rows.sort_unstable();
+    let rows: String = rows.iter().map(|row| format!("{row}\n")).collect();
+    format!("{before}\nGROUP {header}\n{rows}")
 }
 
 /// kafka-topics.sh tells configs in the order of a hash table.
@@ -78,6 +113,10 @@ mod tests {
             ),
             ("Topic: t\tConfigs: b=2,a=1", "Topic: t\tConfigs: a=1,b=2\n"),
             ("1 127.0.0.1 9092 null 127.0.0.1:9092", "1 HOST PORT null HOST:PORT\n"),
+            (
+                "\nGROUP  CONSUMER-ID\ng  l-ffffffff-0000-4000-8000-000000000002  2\ng  m9CcuIgDRKu_jpcaljQJkQ  1\n",
+                "\nGROUP  CONSUMER-ID\ng  **********************  1\ng  l-************************************  2\n",
+            ),
             ("Leader:  1\nLeaderEpoch:      17\n", "Leader:  1\nLeaderEpoch: *\n"),
             ("CreateTime:5\tPartition:0", "CreateTime:*\tPartition:0\n"),
             ("E: x\n\tat a.b(C.java:1)\n\t... 3 more\nCaused by: y", "E: x\nCaused by: y\n"),

@@ -20,6 +20,8 @@ pub struct JoinRequest {
     pub instance_id: Option<String>,
     /// An id that no member ever had, used if one is needed: `<instance id, or else client id>-<random UUID>`, as Kafka forms it.
     pub fresh_member_id: String,
+    /// The same for a group of the consumer protocol, whose ids have another form.
+    pub fresh_consumer_member_id: String,
     /// "consumer" for consumers.
     pub protocol_type: String,
     /// Supported protocols, the most preferred first.

@@ -93,7 +93,8 @@ pub const SCRIPTS: &[Script] = &[
     }),
 ];
 
-fn joining(group: impl Into<Value>, member: &str, topic: &str) -> Value {
+/// The heartbeat with which a member joins.
+pub fn joining(group: impl Into<Value>, member: &str, topic: &str) -> Value {
     json!({
         "GroupId": group.into(),
         "MemberId": member,
@@ -104,11 +105,12 @@ fn joining(group: impl Into<Value>, member: &str, topic: &str) -> Value {
     })
 }
 
-fn beating(group: impl Into<Value>, member: &str, epoch: i32) -> Value {
+/// A heartbeat that says nothing new.
+pub fn beating(group: impl Into<Value>, member: &str, epoch: i32) -> Value {
     json!({"GroupId": group.into(), "MemberId": member, "MemberEpoch": epoch})
 }
 
 /// Waits until both servers say the same, which they do when the group has settled.
-fn describe(s: &mut Session, group: &str) {
+pub fn describe(s: &mut Session, group: &str) {
     s.read_back("describe", "ConsumerGroupDescribe", 1, json!({"GroupIds": [group]}));
 }

@@ -1,5 +1,5 @@
 //! Classic groups: JoinGroup, SyncGroup, Heartbeat, LeaveGroup, and what DescribeGroups, ListGroups and DeleteGroups say of them. One
-//! member at a time: a script has one connection.
+//! member at a time; several are in [`super::rebalances`].
 
 use crate::codec::bytes;
 use crate::script::{Script, Session};
@@ -7,9 +7,9 @@ use kafka_test::groups::subscription;
 use serde_json::{json, Value};
 
 /// Versions of the other APIs by which a script brings a group into a state; the newest, so that the group is the same at every version.
-const JOIN: i16 = 9;
-const SYNC: i16 = 5;
-const LEAVE: i16 = 5;
+pub const JOIN: i16 = 9;
+pub const SYNC: i16 = 5;
+pub const LEAVE: i16 = 5;
 const DESCRIBE: i16 = 6;
 
 pub const SCRIPTS: &[Script] = &[
@@ -281,7 +281,8 @@ pub fn with(mut body: Value, other: Value) -> Value {
     body
 }
 
-fn joining(group: impl Into<Value>, member: impl Into<Value>) -> Value {
+/// A JoinGroup of a member that knows "range".
+pub fn joining(group: impl Into<Value>, member: impl Into<Value>) -> Value {
     json!({
         "GroupId": group.into(),
         "SessionTimeoutMs": 30_000,
@@ -292,7 +293,8 @@ fn joining(group: impl Into<Value>, member: impl Into<Value>) -> Value {
     })
 }
 
-fn syncing(group: impl Into<Value>, generation: i32, member: &str, assignments: &[(&str, &[u8])]) -> Value {
+/// A SyncGroup of the leader, or of a follower who assigns nothing.
+pub fn syncing(group: impl Into<Value>, generation: i32, member: &str, assignments: &[(&str, &[u8])]) -> Value {
     let list: Vec<Value> = assignments
         .iter()
         .map(|(id, of)| json!({"MemberId": id, "Assignment": bytes(of)}))
@@ -307,7 +309,8 @@ fn syncing(group: impl Into<Value>, generation: i32, member: &str, assignments: 
     })
 }
 
-fn beating(group: impl Into<Value>, generation: i32, member: &str) -> Value {
+/// A Heartbeat.
+pub fn beating(group: impl Into<Value>, generation: i32, member: &str) -> Value {
     json!({"GroupId": group.into(), "GenerationId": generation, "MemberId": member})
 }
 
@@ -330,7 +333,8 @@ pub fn leave(s: &mut Session, group: &str, member: &str) {
     s.call_api("leave", "LeaveGroup", LEAVE, body);
 }
 
-fn describe(s: &mut Session, group: &str) {
+/// Compares what is told of a group.
+pub fn describe(s: &mut Session, group: &str) {
     // Apache Kafka describes what is committed, which may be a little behind what it has answered.
     s.read_back("describe", "DescribeGroups", DESCRIBE, json!({"Groups": [group]}));
 }

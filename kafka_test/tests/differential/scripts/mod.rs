@@ -18,10 +18,13 @@ mod init_producer_id;
 mod list_config_resources;
 mod list_offsets;
 mod metadata;
+mod migration;
 mod offset_for_leader_epoch;
 mod offsets;
 mod produce;
 mod producers;
+mod rebalances;
+mod reconciliation;
 mod versions;
 
 use crate::script::Script;
@@ -51,6 +54,9 @@ const FILES: &[&[Script]] = &[
     offsets::SCRIPTS,
     producers::SCRIPTS,
     consumer_groups::SCRIPTS,
+    rebalances::SCRIPTS,
+    reconciliation::SCRIPTS,
+    migration::SCRIPTS,
 ];
 
 /// All scripts.

@@ -195,6 +195,7 @@ fn new_member(id: &str) -> JoinRequest {
         member_id: String::new(),
         instance_id: None,
         fresh_member_id: id.to_owned(),
+        fresh_consumer_member_id: "unused".to_owned(),
         protocol_type: "consumer".to_owned(),
         protocols: vec![protocol("range", subscription_to("t"))],
         session_timeout_ms: 10_000,

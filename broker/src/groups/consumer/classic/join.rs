@@ -29,15 +29,20 @@ impl<W> ConsumerGroup<W> {
         mut request: ClassicJoin,
         waiter: W,
     ) {
-        let is_unknown = request.member_id.is_empty();
+        let asked = request.member_id.clone();
+        let is_unknown = asked.is_empty();
         if is_unknown {
             request.member_id = std::mem::take(&mut request.fresh_member_id);
         }
-        let member_id = request.member_id.clone();
+        let own = request.member_id.clone();
         let context = Context { settings, topics, now };
         let result = match &self.closed {
             Some(error) => Err(error.code()),
             None => self.join_classic(context, request, is_unknown),
+        };
+        let member_id = match result {
+            Ok(_) | Err(ResponseError::MemberIdRequired) => own,
+            Err(_) => asked,
         };
         self.commit();
         self.outbox

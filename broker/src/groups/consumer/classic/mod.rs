@@ -51,7 +51,7 @@ pub struct ClassicJoin {
 /// The answer to a JoinGroup. Leader and members are empty, the protocol type is "consumer".
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClassicJoinReply {
-    /// The member's id; with MEMBER_ID_REQUIRED (79) the one to come back with.
+    /// The member's id; with MEMBER_ID_REQUIRED (79) the one to come back with, with any other error the one that was asked with.
     pub member_id: String,
     /// What it joined.
     pub result: Result<ClassicJoined, ResponseError>,

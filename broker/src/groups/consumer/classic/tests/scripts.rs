@@ -163,6 +163,13 @@ fn refused_joins() {
         refused(&mut script, with(Vec::new())),
         ResponseError::InconsistentGroupProtocol
     );
+    for (id, told) in [("", ""), ("c", "c")] {
+        let nothing = ClassicJoin {
+            protocols: Vec::new(),
+            ..classic_join(id, &[])
+        };
+        assert_eq!(script.classic_join(nothing).member_id, told, "no id is given out");
+    }
     let malformed = with(vec![protocol("range", Bytes::from_static(&[0, 0, 0]))]);
     assert_eq!(refused(&mut script, malformed), ResponseError::UnknownServerError);
     script.joined(with(vec![
