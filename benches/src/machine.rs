@@ -7,10 +7,11 @@ use crate::error::Error;
 use crate::server::{root, Server, KAFKA_SETTINGS};
 
 /// Settings of Postgres that decide what a figure means.
-const TOLD: [&str; 7] = [
+const TOLD: [&str; 8] = [
     "server_version",
     "shared_buffers",
     "max_wal_size",
+    "min_wal_size",
     "fsync",
     "synchronous_commit",
     "data_checksums",

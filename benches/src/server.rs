@@ -8,12 +8,16 @@ use crate::error::Error;
 use crate::target::Target;
 
 /// Settings of Postgres beside its defaults: those would be unfair beside a broker with a heap of 1 GB.
-pub const POSTGRES_SETTINGS: [(&str, &str); 4] = [
+pub const POSTGRES_SETTINGS: [(&str, &str); 5] = [
     ("shared_buffers", "512MB"),
     ("max_wal_size", "4GB"),
+    ("min_wal_size", "2GB"),
     ("pg_kafka.max_connections", "4000"),
     ("pg_kafka.max_connections_per_address", "4000"),
 ];
+
+/// Files of 16 MB that `min_wal_size` keeps.
+const KEPT_WAL_FILES: usize = 128;
 
 /// Settings of Apache Kafka beside those of `scripts/apache-kafka.sh`, which make tests fast: here they are Kafka's defaults again.
 pub const KAFKA_SETTINGS: [(&str, &str); 1] = [("offsets.topic.num.partitions", "50")];
@@ -123,6 +127,21 @@ impl Server {
             Kind::Apache => self.apache("resume")?,
         }
         self.find_pid()
+    }
+
+    /// Fills the write-ahead log as far as `min_wal_size` keeps it, and has its files recycled: a Postgres that has run for a while writes
+    /// over old files, a new one makes each.
+    ///
+    /// # Errors
+    /// Postgres refuses.
+    pub fn age_wal(&self) -> Result<(), Error> {
+        if let Some(mut session) = self.session()? {
+            for _ in 0..KEPT_WAL_FILES {
+                session.batch_execute("SELECT pg_logical_emit_message(false, '', ''), pg_switch_wal()")?;
+            }
+            session.batch_execute("CHECKPOINT")?;
+        }
+        Ok(())
     }
 
     /// A session in the broker's database; `None` for Apache Kafka.

@@ -4,9 +4,13 @@
 //! no index work; a bulk-insert state is fresh for each call and goes before the relation is closed; a tuple goes to the last page if
 //! it fits there, else to a new one.
 
+use std::ops::Range;
+
+use pgrx::itemptr::item_pointer_get_block_number;
 use pgrx::pg_sys;
 
 use super::lock::Oid;
+use super::reserve::reserve_pages;
 
 /// Bytes of a piece's row before its data: tuple header 24, three int4, varlena header 4.
 pub const ROW_OVERHEAD_BYTES: usize = TUPLE_HEADER_BYTES + FIXED_COLUMNS_BYTES + VARLENA_HEADER_BYTES;
@@ -46,6 +50,14 @@ pub struct Append {
     index: pg_sys::Relation,
     index_info: *mut pg_sys::IndexInfo,
     bulk: pg_sys::BulkInsertState,
+    strategy: pg_sys::BufferAccessStrategy,
+    /// The page that the heap would fill first.
+    target: pg_sys::BlockNumber,
+    /// Pages at the relation's end that were reserved for this append, and that nothing has touched yet.
+    reserved: Range<pg_sys::BlockNumber>,
+    /// While there are reserved pages: the page to be filled, and the pin on it if it is one of those.
+    page: Option<pg_sys::BlockNumber>,
+    pinned: pg_sys::Buffer,
     slots: Vec<*mut pg_sys::TupleTableSlot>,
     keys: Vec<[i32; 3]>,
     bytes: usize,
@@ -63,6 +75,11 @@ impl Append {
                 index,
                 index_info: pg_sys::BuildIndexInfo(index),
                 bulk: pg_sys::GetBulkInsertState(),
+                strategy: pg_sys::GetAccessStrategy(pg_sys::BufferAccessStrategyType::BAS_BULKWRITE),
+                target: pg_sys::InvalidBlockNumber,
+                reserved: 0..0,
+                page: None,
+                pinned: 0,
                 slots: Vec::new(),
                 keys: Vec::new(),
                 bytes: 0,
@@ -71,7 +88,7 @@ impl Append {
     }
 
     /// Free bytes, less a line pointer, of the page that the next row goes to if it fits; 0 if there is none.
-    pub fn page_free_bytes(&self) -> usize {
+    pub fn page_free_bytes(&mut self) -> usize {
         // SAFETY: the relation is open; the page is looked at under its share lock and the pin is given back. The block is the one
         // that RelationGetBufferForTuple will try: the cached target block if there is one, else the last.
         unsafe {
@@ -86,6 +103,7 @@ impl Append {
                 (*storage).smgr_targblock
             };
             let target = if cached < blocks { cached } else { blocks - 1 };
+            self.target = target;
             let buffer = pg_sys::ReadBufferExtended(
                 self.heap,
                 pg_sys::ForkNumber::MAIN_FORKNUM,
@@ -104,6 +122,50 @@ impl Append {
             };
             pg_sys::UnlockReleaseBuffer(buffer);
             free
+        }
+    }
+
+    /// Makes room for rows that begin so many pages, after [`Append::page_free_bytes`] and before the first row. Without it the heap makes
+    /// its file longer page by page, and writes each page twice.
+    pub fn reserve(&mut self, pages: u32) {
+        // SAFETY: the relation is open, under a lock that keeps it from being dropped or truncated.
+        self.reserved = unsafe { reserve_pages(self.heap, pages) };
+        if !self.reserved.is_empty() {
+            self.page = Some(self.target);
+        }
+    }
+
+    /// The next row begins a page.
+    pub fn turn_page(&mut self) {
+        if self.page.is_none() {
+            return;
+        }
+        if !self.keys.is_empty() {
+            self.insert();
+        }
+        self.unpin();
+        // A row that went elsewhere has ended the use of reserved pages.
+        self.page = self.page.and_then(|_| self.reserved.next());
+        let Some(page) = self.page else { return };
+        // SAFETY: the page lies beyond the end that the relation had at `reserve`, and no row was put there: nothing is lost by not
+        // reading it. The heap finds it in the buffer, sees that it is new, and initializes it.
+        unsafe {
+            self.pinned = pg_sys::ReadBufferExtended(
+                self.heap,
+                pg_sys::ForkNumber::MAIN_FORKNUM,
+                page,
+                pg_sys::ReadBufferMode::RBM_ZERO_AND_LOCK,
+                self.strategy,
+            );
+            pg_sys::LockBuffer(self.pinned, pg_sys::BUFFER_LOCK_UNLOCK as i32);
+        }
+    }
+
+    fn unpin(&mut self) {
+        if self.pinned != 0 {
+            // SAFETY: the pin is this append's.
+            unsafe { pg_sys::ReleaseBuffer(self.pinned) };
+            self.pinned = 0;
         }
     }
 
@@ -131,16 +193,26 @@ impl Append {
     /// Writes what was pushed, heap first, then the index, which refuses a key that is there.
     fn insert(&mut self) {
         // SAFETY: the slots hold tuples of this relation; heap_multi_insert sets their tts_tid. Keys are not null. The relation has no
-        // TOAST table and no triggers; a bulk-insert state is used with one relation only.
+        // TOAST table and no triggers; a bulk-insert state is used with one relation only, and where the page is chosen here, none: it
+        // would choose another. The relation's storage is open, because its size was asked for.
         unsafe {
+            let mut bulk = self.bulk;
+            if let Some(page) = self.page {
+                (*(*self.heap).rd_smgr).smgr_targblock = page;
+                bulk = std::ptr::null_mut();
+            }
             pg_sys::heap_multi_insert(
                 self.heap,
                 self.slots.as_mut_ptr(),
                 self.keys.len() as i32,
                 pg_sys::GetCurrentCommandId(true),
                 pg_sys::HEAP_INSERT_SKIP_FSM as i32,
-                self.bulk,
+                bulk,
             );
+            let last = &(*self.slots[self.keys.len() - 1]).tts_tid;
+            if self.page.is_some_and(|page| page != item_pointer_get_block_number(last)) {
+                self.page = None;
+            }
             let mut nulls = [false; 3];
             for (key, slot) in self.keys.iter().zip(&self.slots) {
                 let mut values = key.map(pg_sys::Datum::from);
@@ -165,10 +237,12 @@ impl Append {
         if !self.keys.is_empty() {
             self.insert();
         }
+        self.unpin();
         // SAFETY: the bulk-insert state gives its pin back before the relation is closed; slots drop their pin on the descriptor; the
         // locks stay until the transaction's end.
         unsafe {
             pg_sys::FreeBulkInsertState(self.bulk);
+            pg_sys::FreeAccessStrategy(self.strategy);
             for slot in &self.slots {
                 pg_sys::ExecDropSingleTupleTableSlot(*slot);
             }

@@ -10,6 +10,7 @@ pub mod lock;
 pub mod look;
 pub mod process;
 pub mod report;
+mod reserve;
 pub mod scan;
 pub mod shmem;
 pub mod signals;

@@ -18,6 +18,7 @@ pub fn append(relations: SegmentRelations, batches: &[PlacedBatch]) -> EngineRes
     }
     let mut append = Append::open(relations.heap, relations.index);
     let mut fill = PageFill::new(append.page_free_bytes());
+    append.reserve(fill.clone().pages(batches.iter().map(|batch| batch.bytes.len())));
     for batch in batches {
         append_batch(&mut append, &mut fill, batch);
     }
@@ -31,12 +32,16 @@ fn append_batch(append: &mut Append, fill: &mut PageFill, batch: &PlacedBatch) {
     let bytes = &batch.bytes[..];
     let (mut at, mut piece) = (0, 0);
     while at < bytes.len() {
-        let end = at + fill.next_piece(bytes.len() - at);
+        let cut = fill.next_piece(bytes.len() - at);
+        let end = at + cut.bytes;
         let data = if at == 0 {
             [&prefix[..], &bytes[BATCH_PREFIX_BYTES..end]]
         } else {
             [&bytes[at..end], &[]]
         };
+        if cut.begins_page {
+            append.turn_page();
+        }
         append.push(&Piece {
             partition: batch.partition,
             base_offset: batch.relative_offset,

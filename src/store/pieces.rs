@@ -15,9 +15,18 @@ const REST_FOR_SMALL_BYTES: usize = 512;
 const _: () = assert!(REST_FOR_LARGE_BYTES >= BATCH_HEADER_BYTES && REST_FOR_SMALL_BYTES >= BATCH_HEADER_BYTES);
 
 /// The free room of the page being filled, as the multi-insert will find it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct PageFill {
     free_bytes: usize,
+}
+
+/// Where a batch is cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cut {
+    /// Bytes of the piece.
+    pub bytes: usize,
+    /// Whether it is the first of a page.
+    pub begins_page: bool,
 }
 
 impl PageFill {
@@ -26,25 +35,36 @@ impl PageFill {
         PageFill { free_bytes }
     }
 
-    /// How many bytes the next piece takes of the `left_bytes` of a batch that are not placed yet. Never 0, and a piece that starts a
-    /// batch holds its header.
-    pub fn next_piece(&mut self, left_bytes: usize) -> usize {
+    /// The next piece of a batch of which `left_bytes` are not placed yet. It is never empty, and one that starts a batch holds its header.
+    pub fn next_piece(&mut self, left_bytes: usize) -> Cut {
         let room = (self.free_bytes / ALIGNMENT * ALIGNMENT).saturating_sub(ROW_OVERHEAD_BYTES);
         let rest_worth_it = if left_bytes > LARGEST_PIECE_BYTES {
             REST_FOR_LARGE_BYTES
         } else {
             REST_FOR_SMALL_BYTES
         };
-        let taken = if left_bytes <= room {
-            left_bytes
-        } else if room >= rest_worth_it {
-            room
-        } else {
+        let begins_page = left_bytes > room && room < rest_worth_it;
+        let bytes = if begins_page {
             self.free_bytes = EMPTY_PAGE_BYTES;
             left_bytes.min(LARGEST_PIECE_BYTES)
+        } else {
+            left_bytes.min(room)
         };
-        let row_bytes = (ROW_OVERHEAD_BYTES + taken).next_multiple_of(ALIGNMENT);
+        let row_bytes = (ROW_OVERHEAD_BYTES + bytes).next_multiple_of(ALIGNMENT);
         self.free_bytes = self.free_bytes.saturating_sub(row_bytes + LINE_POINTER_BYTES);
-        taken
+        Cut { bytes, begins_page }
+    }
+
+    /// How many pages batches of these sizes begin.
+    pub fn pages(mut self, batches: impl IntoIterator<Item = usize>) -> u32 {
+        let mut pages = 0;
+        for mut left_bytes in batches {
+            while left_bytes > 0 {
+                let cut = self.next_piece(left_bytes);
+                left_bytes -= cut.bytes;
+                pages += u32::from(cut.begins_page);
+            }
+        }
+        pages
     }
 }

@@ -91,6 +91,9 @@ pub fn compare(options: &Options) -> Result<(), Error> {
     let started = Instant::now();
     let mut ours = Server::start_pg_kafka(&options.dir, options.base_port, &OUR_SETTINGS)?;
     let mut theirs = Server::start_apache(&options.dir, options.base_port + 2, &[])?;
+    if options.scale >= 1.0 {
+        ours.age_wal()?;
+    }
     let mut section = machine::describe(&ours, &options.dir)?;
     section.push_str(&preamble(options));
     let tables = tables(options, &mut ours, &mut theirs)?;

@@ -1,0 +1,68 @@
+//! Room at the end of a relation's file, reserved at once. PostgreSQL 15 makes a relation longer page by page, each time writing a page of
+//! zeros that is written again with its rows; from 16 on it reserves as this does (`ExtendBufferedRelBy`, `FileFallocate`).
+
+use std::fs::OpenOptions;
+use std::ops::Range;
+use std::os::fd::AsRawFd;
+
+use pgrx::datum::IntoDatum;
+use pgrx::fcinfo::direct_function_call;
+use pgrx::pg_sys;
+
+/// Pages for which it is worth it (as in PostgreSQL 16's `mdzeroextend`).
+const FEWEST_PAGES: u32 = 8;
+
+/// Reserves pages beyond the relation's end, and returns those that were: none if they are few, or the file system cannot.
+///
+/// They are read as zeros, which Postgres takes for new pages. A crash may leave them unused at the end, as it may with pages of an
+/// extension that the heap makes by itself. What the disk has no room for is not reserved; the heap says so when it tries.
+///
+/// # Safety
+/// In a transaction; the relation is open and locked against being dropped and truncated.
+pub(super) unsafe fn reserve_pages(relation: pg_sys::Relation, pages: u32) -> Range<pg_sys::BlockNumber> {
+    if pages < FEWEST_PAGES {
+        return 0..0;
+    }
+    // SAFETY: the caller has the relation open, which also opens its storage here.
+    let (relation_id, lock) = unsafe { ((*relation).rd_id, pg_sys::ExclusiveLock as pg_sys::LOCKMODE) };
+    // SAFETY: the same. No other session makes the relation longer while the lock is held.
+    let end = unsafe {
+        pg_sys::LockRelationForExtension(relation, lock);
+        pg_sys::RelationGetNumberOfBlocksInFork(relation, pg_sys::ForkNumber::MAIN_FORKNUM)
+    };
+    // A relation is cut into files, of which Postgres makes the next one.
+    let (file, place) = (end / pg_sys::RELSEG_SIZE, end % pg_sys::RELSEG_SIZE);
+    let pages = match place {
+        0 => 0,
+        _ => pages.min(pg_sys::RELSEG_SIZE - place),
+    };
+    let reserved = pages > 0 && allocate(&file_path(relation_id, file), place, pages).is_ok();
+    // SAFETY: the lock is held; an ERROR before this gives it back with the abort.
+    unsafe { pg_sys::UnlockRelationForExtension(relation, lock) };
+    if reserved {
+        end..end + pages
+    } else {
+        0..0
+    }
+}
+
+/// Path of a relation's file, from the data directory.
+fn file_path(relation: pg_sys::Oid, file: u32) -> String {
+    // SAFETY: the SQL function pg_relation_filepath(regclass), in a transaction.
+    let path: Option<String> = unsafe { direct_function_call(pg_sys::pg_relation_filepath, &[relation.into_datum()]) };
+    let path = path.unwrap_or_default();
+    match file {
+        0 => path,
+        _ => format!("{path}.{file}"),
+    }
+}
+
+fn allocate(path: &str, place: u32, pages: u32) -> std::io::Result<()> {
+    let bytes = |pages: u32| libc::off_t::from(pages) * libc::off_t::from(pg_sys::BLCKSZ);
+    let file = OpenOptions::new().write(true).open(path)?;
+    // SAFETY: the descriptor is open. Allocating changes no byte that the file has.
+    match unsafe { libc::fallocate(file.as_raw_fd(), 0, bytes(place), bytes(pages)) } {
+        0 => Ok(()),
+        _ => Err(std::io::Error::last_os_error()),
+    }
+}
