@@ -49,11 +49,22 @@ pub struct Append {
     slots: Vec<*mut pg_sys::TupleTableSlot>,
     keys: Vec<[i32; 3]>,
     bytes: usize,
+    options: u32,
 }
 
 impl Append {
     /// Opens both relations, which the caller has locked.
     pub fn open(heap: Oid, index: Oid) -> Append {
+        Self::with_options(heap, index, pg_sys::HEAP_INSERT_SKIP_FSM)
+    }
+
+    /// The same for a table that this transaction has made, outside of any subtransaction: its rows are frozen, so that every snapshot
+    /// sees them once it is committed, older ones too (COPY's FREEZE).
+    pub fn open_frozen(heap: Oid, index: Oid) -> Append {
+        Self::with_options(heap, index, pg_sys::HEAP_INSERT_SKIP_FSM | pg_sys::HEAP_INSERT_FROZEN)
+    }
+
+    fn with_options(heap: Oid, index: Oid, options: u32) -> Append {
         // SAFETY: in a transaction that holds RowExclusiveLock on both, so NoLock is legal; the current memory context is the call's.
         unsafe {
             let heap = pg_sys::table_open(heap, pg_sys::NoLock as pg_sys::LOCKMODE);
@@ -66,6 +77,7 @@ impl Append {
                 slots: Vec::new(),
                 keys: Vec::new(),
                 bytes: 0,
+                options,
             }
         }
     }
@@ -131,14 +143,15 @@ impl Append {
     /// Writes what was pushed, heap first, then the index, which refuses a key that is there.
     fn insert(&mut self) {
         // SAFETY: the slots hold tuples of this relation; heap_multi_insert sets their tts_tid. Keys are not null. The relation has no
-        // TOAST table and no triggers; a bulk-insert state is used with one relation only.
+        // TOAST table and no triggers; a bulk-insert state is used with one relation only. Frozen rows are legal where an abort takes
+        // the whole table away.
         unsafe {
             pg_sys::heap_multi_insert(
                 self.heap,
                 self.slots.as_mut_ptr(),
                 self.keys.len() as i32,
                 pg_sys::GetCurrentCommandId(true),
-                pg_sys::HEAP_INSERT_SKIP_FSM as i32,
+                self.options as i32,
                 self.bulk,
             );
             let mut nulls = [false; 3];

@@ -1,7 +1,7 @@
 //! What is known of segments and partitions beside the log itself. The caller has locked the bookkeeping tables and keeps the topic.
 
 use broker::storage::engine::EngineError::Damaged;
-use broker::storage::engine::{EngineResult, SegmentId, TimeIndexEntry, TopicNumber};
+use broker::storage::engine::{EngineError, EngineResult, PartFacts, SegmentId, TimeIndexEntry, TopicNumber};
 use uuid::Uuid;
 
 use super::error::missing;
@@ -10,10 +10,16 @@ use super::names::{segment_index, segment_table, LOG_SCHEMA};
 use crate::ffi::durability::timeline;
 use crate::ffi::spi::{param, query, run};
 
-/// Makes a segment's table, its index and its row. Its `data` is of STORAGE PLAIN by the template, so it has no TOAST table; autovacuum is
-/// off, as nothing in it ever dies.
+/// Makes a segment's table, its index and its row.
 pub fn create_segment(segment: SegmentId) {
-    let (table, index) = (segment_table(segment), segment_index(segment));
+    create_tables(&segment_table(segment), &segment_index(segment));
+    let values = [param(segment.topic.0), param(segment.number)];
+    run("INSERT INTO kafka.segments (topic, number) VALUES ($1, $2)", &values);
+}
+
+/// Makes a table like a segment's and its index. Its `data` is of STORAGE PLAIN by the template, so it has no TOAST table; autovacuum is
+/// off, as nothing in it ever dies.
+pub fn create_tables(table: &str, index: &str) {
     run(
         &format!(
             "CREATE TABLE {LOG_SCHEMA}.{table} (LIKE kafka.segment_template INCLUDING STORAGE) USING heap \
@@ -25,8 +31,6 @@ pub fn create_segment(segment: SegmentId) {
         &format!("CREATE UNIQUE INDEX {index} ON {LOG_SCHEMA}.{table} USING btree (partition, base_offset, piece)"),
         &[],
     );
-    let values = [param(segment.topic.0), param(segment.number)];
-    run("INSERT INTO kafka.segments (topic, number) VALUES ($1, $2)", &values);
 }
 
 /// Drops a segment's table and all rows about it.
@@ -62,14 +66,15 @@ pub fn activate_segment(segment: SegmentId, base_offsets: &[i64]) -> EngineResul
 /// Adds entries to the time index.
 pub fn add_time_index(segment: SegmentId, entries: &[TimeIndexEntry]) {
     run(
-        "INSERT INTO kafka.time_index (topic, segment, partition, start_offset, end_offset, max_timestamp) \
-         SELECT $1, $2, e.* FROM unnest($3, $4, $5, $6) AS e",
+        "INSERT INTO kafka.time_index (topic, segment, partition, start_offset, end_offset, bytes, max_timestamp) \
+         SELECT $1, $2, e.* FROM unnest($3, $4, $5, $6, $7) AS e",
         &[
             param(segment.topic.0),
             param(segment.number),
             param(entries.iter().map(|entry| entry.partition).collect::<Vec<_>>()),
             param(entries.iter().map(|entry| entry.start_offset).collect::<Vec<_>>()),
             param(entries.iter().map(|entry| entry.end_offset).collect::<Vec<_>>()),
+            param(entries.iter().map(|entry| stored_bytes(entry.bytes)).collect::<Vec<_>>()),
             param(entries.iter().map(|entry| entry.max_timestamp_ms).collect::<Vec<_>>()),
         ],
     );
@@ -78,7 +83,7 @@ pub fn add_time_index(segment: SegmentId, entries: &[TimeIndexEntry]) {
 /// The time index of a partition in a segment, ascending.
 pub fn time_index(segment: SegmentId, partition: i32) -> EngineResult<Vec<TimeIndexEntry>> {
     let entries = query(
-        "SELECT start_offset, end_offset, max_timestamp FROM kafka.time_index \
+        "SELECT start_offset, end_offset, bytes, max_timestamp FROM kafka.time_index \
          WHERE topic = $1 AND segment = $2 AND partition = $3 ORDER BY start_offset",
         &[param(segment.topic.0), param(segment.number), param(partition)],
         |row| {
@@ -86,14 +91,44 @@ pub fn time_index(segment: SegmentId, partition: i32) -> EngineResult<Vec<TimeIn
                 partition,
                 start_offset: row.get(1)?,
                 end_offset: row.get(2)?,
-                max_timestamp_ms: row.get(3)?,
+                bytes: u64::try_from(row.get::<i64>(3)?).ok()?,
+                max_timestamp_ms: row.get(4)?,
             })
         },
     );
-    entries
-        .into_iter()
-        .collect::<Option<_>>()
-        .ok_or_else(|| Damaged("null in kafka.time_index".to_owned()))
+    entries.into_iter().collect::<Option<_>>().ok_or_else(nonsense)
+}
+
+/// The sums of a topic's time index.
+pub fn part_facts(topic: TopicNumber) -> EngineResult<Vec<PartFacts>> {
+    const QUERY: &str = "
+        SELECT i.segment, i.partition, sum(i.end_offset - i.start_offset)::int8, sum(i.bytes)::int8,
+               coalesce(sum(i.bytes) FILTER (WHERE i.end_offset > coalesce(l.log_start_offset, 0)), 0)::int8, max(i.max_timestamp)
+          FROM kafka.time_index i
+          LEFT JOIN kafka.log_starts l ON l.topic = i.topic AND l.partition = i.partition
+         WHERE i.topic = $1
+         GROUP BY i.segment, i.partition
+         ORDER BY i.segment, i.partition";
+    let facts = query(QUERY, &[param(topic.0)], |row| {
+        Some(PartFacts {
+            segment: row.get(1)?,
+            partition: row.get(2)?,
+            offsets: row.get(3)?,
+            bytes: u64::try_from(row.get::<i64>(4)?).ok()?,
+            live_bytes: u64::try_from(row.get::<i64>(5)?).ok()?,
+            max_timestamp_ms: row.get(6)?,
+        })
+    });
+    facts.into_iter().collect::<Option<_>>().ok_or_else(nonsense)
+}
+
+fn nonsense() -> EngineError {
+    Damaged("null or nonsense in kafka.time_index".to_owned())
+}
+
+/// Bytes as int8 holds them; no log is as large as to be cut.
+fn stored_bytes(bytes: u64) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 
 /// Stores where an epoch of these partitions starts.

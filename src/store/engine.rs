@@ -3,17 +3,17 @@
 use std::collections::BTreeMap;
 
 use broker::storage::engine::{
-    AppendOutcome, CommitMode, Engine, EngineError, EngineResult, LogPosition, NewTopic, PlacedBatch, ProducerSnapshot,
-    SegmentId, TimeIndexEntry, TopicNumber, TopicRecord,
+    AppendOutcome, CommitMode, Engine, EngineError, EngineResult, LogPosition, NewTopic, PartFacts, PlacedBatch,
+    ProducerSnapshot, SegmentId, TimeIndexEntry, TopicNumber, TopicRecord,
 };
 use broker::storage::groups::{CommittedOffset, Expiry, GroupChange, GroupStorage, OffsetKey, StoredGroup};
 use bytes::Bytes;
 
 use super::error::{engine_error, refused};
-use super::locks::{self, Held, Patience};
+use super::locks::{self, Held, Patience, SegmentRelations};
 use super::log::{self, PartitionLog};
 use super::offsets::{self, KnownRows};
-use super::{bookkeeping, groups, producers, topics};
+use super::{bookkeeping, groups, producers, rewrite, topics};
 use crate::ffi::durability;
 use crate::ffi::files::data_directory;
 use crate::ffi::scan::View;
@@ -31,6 +31,8 @@ pub struct PgEngine {
 #[derive(Default)]
 struct Open {
     held: Held,
+    /// The segment that is being rewritten, and its new table.
+    rewrite: Option<(SegmentId, SegmentRelations)>,
     savepoint: Option<(SubTransaction, Held)>,
     failed: bool,
 }
@@ -95,6 +97,12 @@ impl PgEngine {
             held.keep_topic(topic, Patience::None)?;
             body()
         })
+    }
+
+    fn rewritten(&mut self) -> EngineResult<(SegmentId, SegmentRelations)> {
+        self.healthy()?
+            .rewrite
+            .ok_or_else(|| refused("55000", "no segment is being rewritten"))
     }
 
     /// A call that reads a partition in a segment.
@@ -323,6 +331,30 @@ impl Engine for PgEngine {
 
     fn time_index(&mut self, segment: SegmentId, partition: i32) -> EngineResult<Vec<TimeIndexEntry>> {
         self.bookkeeping(|_| bookkeeping::time_index(segment, partition))
+    }
+
+    fn part_facts(&mut self, topic: TopicNumber) -> EngineResult<Vec<PartFacts>> {
+        self.bookkeeping(|_| bookkeeping::part_facts(topic))
+    }
+
+    fn begin_rewrite(&mut self, segment: SegmentId) -> EngineResult<()> {
+        if self.healthy()?.rewrite.is_some() {
+            return Err(refused("55000", "a segment is being rewritten already"));
+        }
+        let relations = self.about_topic(segment.topic, || rewrite::begin(segment))?;
+        self.healthy()?.rewrite = Some((segment, relations));
+        Ok(())
+    }
+
+    fn append_rewritten(&mut self, batches: &[PlacedBatch]) -> EngineResult<()> {
+        let (_, relations) = self.rewritten()?;
+        self.call(|_| log::append_frozen(relations, batches).map(|_| ()))
+    }
+
+    fn finish_rewrite(&mut self, merged: &[SegmentId], base_offsets: &[i64], origins: &[i64]) -> EngineResult<()> {
+        let (segment, _) = self.rewritten()?;
+        self.healthy()?.rewrite = None;
+        self.about_topic(segment.topic, || rewrite::finish(segment, merged, base_offsets, origins))
     }
 
     fn producer_snapshots(&mut self, topic: TopicNumber) -> EngineResult<Vec<ProducerSnapshot>> {
