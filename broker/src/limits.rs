@@ -122,7 +122,8 @@ pub const READ_BYTES_PER_TURN: usize = 4 * 1024 * 1024;
 /// Partitions of a partition's log that one entry of the time index covers, in bytes of log.
 pub const TIME_INDEX_INTERVAL_BYTES: u64 = 4 * 1024 * 1024;
 
-/// Bytes that are rewritten to put together what is left of segments, per second on average, over all topics; more waits.
+/// Bytes that are rewritten to put together what is left of segments, or to freeze them, per second on average, over all topics; more
+/// waits.
 pub const REWRITTEN_BYTES_PER_SECOND: u64 = 32 * 1024 * 1024;
 
 /// Headers of batches in sealed segments, missing in the time index, that are read of a topic in one transaction; the rest follows.

@@ -1,7 +1,9 @@
 //! What is known of segments and partitions beside the log itself. The caller has locked the bookkeeping tables and keeps the topic.
 
 use broker::storage::engine::EngineError::Damaged;
-use broker::storage::engine::{EngineError, EngineResult, PartFacts, SegmentId, TimeIndexEntry, TopicNumber};
+use broker::storage::engine::{
+    EngineError, EngineResult, PartFacts, SegmentAge, SegmentId, TimeIndexEntry, TopicNumber, TransactionIds,
+};
 use uuid::Uuid;
 
 use super::error::missing;
@@ -122,8 +124,45 @@ pub fn part_facts(topic: TopicNumber) -> EngineResult<Vec<PartFacts>> {
     facts.into_iter().collect::<Option<_>>().ok_or_else(nonsense)
 }
 
+/// How far transaction ids are.
+pub fn transaction_ids() -> EngineResult<TransactionIds> {
+    const QUERY: &str = "
+        SELECT pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::text::int8,
+               pg_catalog.current_setting('autovacuum_freeze_max_age')::int4";
+    let ids = query(QUERY, &[], |row| {
+        Some(TransactionIds {
+            next: u64::try_from(row.get::<i64>(1)?).ok()?,
+            freeze_max_age: u32::try_from(row.get::<i32>(2)?).ok()?,
+        })
+    });
+    ids.into_iter()
+        .next()
+        .flatten()
+        .ok_or_else(|| Damaged("no transaction ids".to_owned()))
+}
+
+/// The ages of a topic's segments, ascending. A page of which the visibility map says that all see it was gone through by a VACUUM, and
+/// those of segments freeze: autovacuum is off for them.
+pub fn segment_ages(topic: TopicNumber) -> EngineResult<Vec<SegmentAge>> {
+    const QUERY: &str = "
+        SELECT s.number, pg_catalog.age(c.relfrozenxid), c.relpages > 0 AND c.relallvisible >= c.relpages
+          FROM kafka.segments s
+          JOIN pg_catalog.pg_class c ON c.relname = pg_catalog.format('t%s_s%s', s.topic, s.number)::name
+               AND c.relnamespace = 'kafka_log'::regnamespace
+         WHERE s.topic = $1
+         ORDER BY s.number";
+    let ages = query(QUERY, &[param(topic.0)], |row| {
+        Some(SegmentAge {
+            segment: row.get(1)?,
+            transactions: u32::try_from(row.get::<i32>(2)?).unwrap_or(0),
+            is_frozen: row.get(3)?,
+        })
+    });
+    ages.into_iter().collect::<Option<_>>().ok_or_else(nonsense)
+}
+
 fn nonsense() -> EngineError {
-    Damaged("null or nonsense in kafka.time_index".to_owned())
+    Damaged("null or nonsense about segments".to_owned())
 }
 
 /// Bytes as int8 holds them; no log is as large as to be cut.

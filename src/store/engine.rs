@@ -4,20 +4,22 @@ use std::collections::BTreeMap;
 
 use broker::storage::engine::{
     AppendOutcome, CommitMode, Engine, EngineError, EngineResult, LogPosition, NewTopic, PartFacts, PlacedBatch,
-    ProducerSnapshot, SegmentId, TimeIndexEntry, TopicNumber, TopicRecord,
+    ProducerSnapshot, SegmentAge, SegmentId, TimeIndexEntry, TopicNumber, TopicRecord, TransactionIds,
 };
 use broker::storage::groups::{CommittedOffset, Expiry, GroupChange, GroupStorage, OffsetKey, StoredGroup};
 use bytes::Bytes;
 
-use super::error::{engine_error, refused};
-use super::locks::{self, Held, Patience, SegmentRelations};
+use super::error::{engine_error, missing, refused};
+use super::locks::{self, table_relations, Held, Patience, SegmentRelations};
 use super::log::{self, PartitionLog};
+use super::names::{segment_index, segment_table};
 use super::offsets::{self, KnownRows};
 use super::{bookkeeping, groups, producers, rewrite, topics};
 use crate::ffi::durability;
 use crate::ffi::files::data_directory;
 use crate::ffi::scan::View;
 use crate::ffi::transaction::{self, Flush, SubTransaction};
+use crate::ffi::vacuum;
 
 /// See the module's head. Lives on the main thread of a background worker that is connected to the database; there is one at a
 /// time, and nobody else starts transactions there while one of it is open.
@@ -355,6 +357,25 @@ impl Engine for PgEngine {
         let (segment, _) = self.rewritten()?;
         self.healthy()?.rewrite = None;
         self.about_topic(segment.topic, || rewrite::finish(segment, merged, base_offsets, origins))
+    }
+
+    fn transaction_ids(&mut self) -> EngineResult<TransactionIds> {
+        self.call(|_| bookkeeping::transaction_ids())
+    }
+
+    fn segment_ages(&mut self, topic: TopicNumber) -> EngineResult<Vec<SegmentAge>> {
+        self.bookkeeping(|_| bookkeeping::segment_ages(topic))
+    }
+
+    fn freeze_segment(&mut self, segment: SegmentId) -> EngineResult<()> {
+        if self.open.is_some() {
+            return Err(refused("25001", "a segment is frozen outside a transaction"));
+        }
+        self.begin()?;
+        let relations = self.call(|_| Ok(table_relations(&segment_table(segment), &segment_index(segment))));
+        self.rollback();
+        let (heap, _) = relations?.ok_or_else(|| missing(segment_table(segment)))?.pair();
+        vacuum::freeze(heap).map_err(engine_error)
     }
 
     fn producer_snapshots(&mut self, topic: TopicNumber) -> EngineResult<Vec<ProducerSnapshot>> {

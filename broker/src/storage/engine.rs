@@ -199,6 +199,26 @@ pub struct PartFacts {
     pub max_timestamp_ms: i64,
 }
 
+/// How far transaction ids are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TransactionIds {
+    /// The next one, counted on beyond 32 bits.
+    pub next: u64,
+    /// Age of a table at which the database goes through it whatever is set for it (`autovacuum_freeze_max_age`).
+    pub freeze_max_age: u32,
+}
+
+/// How long ago, in transaction ids, a segment's table was made or last frozen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SegmentAge {
+    /// The segment's number.
+    pub segment: i32,
+    /// Its age.
+    pub transactions: u32,
+    /// Whether all of it was frozen since it was written last.
+    pub is_frozen: bool,
+}
+
 /// The producers of a partition as they were when its log ended at an offset.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProducerSnapshot {
@@ -299,6 +319,14 @@ pub trait Engine: GroupStorage {
     /// Lets that table take the place of its segment, with these base offsets and origins, and drops the segments `merged` with what is
     /// known of them; the time index of all of them is empty then. `Busy` if another session uses one of the tables.
     fn finish_rewrite(&mut self, merged: &[SegmentId], base_offsets: &[i64], origins: &[i64]) -> EngineResult<()>;
+
+    /// How far transaction ids are.
+    fn transaction_ids(&mut self) -> EngineResult<TransactionIds>;
+    /// The ages of a topic's segments, ascending.
+    fn segment_ages(&mut self, topic: TopicNumber) -> EngineResult<Vec<SegmentAge>>;
+    /// Freezes a segment that is not written any more, as far as no older snapshot tells its rows apart; not at all while another session
+    /// has it locked. Outside a transaction, and not undone by one.
+    fn freeze_segment(&mut self, segment: SegmentId) -> EngineResult<()>;
 
     /// The snapshots of a topic's producers, of the partitions that have one, ascending.
     fn producer_snapshots(&mut self, topic: TopicNumber) -> EngineResult<Vec<ProducerSnapshot>>;

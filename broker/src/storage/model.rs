@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::engine::{
     AppendOutcome, CommitMode, Engine, EngineError, EngineResult, LogPosition, NewTopic, PartFacts, PlacedBatch,
-    ProducerSnapshot, SegmentId, TimeIndexEntry, TopicNumber, TopicRecord,
+    ProducerSnapshot, SegmentAge, SegmentId, TimeIndexEntry, TopicNumber, TopicRecord, TransactionIds,
 };
 
 mod groups;
@@ -50,6 +50,9 @@ pub enum Call {
     BeginRewrite,
     AppendRewritten,
     FinishRewrite,
+    TransactionIds,
+    SegmentAges,
+    FreezeSegment,
     ProducerSnapshots,
     LoadTopics,
     CreateTopic,
@@ -623,6 +626,42 @@ impl Engine for ModelEngine {
             segment.place(base_offsets, origins);
             work.state.put_rewritten(id, segment, merged)
         })
+    }
+
+    fn transaction_ids(&mut self) -> EngineResult<TransactionIds> {
+        self.inside(Call::TransactionIds, |_, shared| {
+            Ok(TransactionIds {
+                next: shared.current().0,
+                freeze_max_age: 200_000_000,
+            })
+        })
+    }
+
+    fn segment_ages(&mut self, topic: TopicNumber) -> EngineResult<Vec<SegmentAge>> {
+        self.bookkeeping(Call::SegmentAges, |work, _| work.state.segment_ages(topic))
+    }
+
+    fn freeze_segment(&mut self, segment: SegmentId) -> EngineResult<()> {
+        self.enter(Call::FreezeSegment)?;
+        if self.transaction.is_some() {
+            return Err(database_error("25001", "a segment is frozen outside a transaction"));
+        }
+        self.begin()?;
+        let frozen = self.inside(Call::FreezeSegment, |work, shared| {
+            if shared.segments_held.contains(&segment) {
+                return Ok(());
+            }
+            work.wrote = true;
+            work.state.segment_mut(segment)?.freeze();
+            Ok(())
+        });
+        match frozen {
+            Ok(()) => self.commit(CommitMode::Async).map(|_| ()),
+            Err(error) => {
+                self.rollback();
+                Err(error)
+            }
+        }
     }
 
     fn producer_snapshots(&mut self, topic: TopicNumber) -> EngineResult<Vec<ProducerSnapshot>> {

@@ -136,3 +136,24 @@ pub(super) fn an_unfinished_rewrite_leaves_nothing<E: Engine>(open: &mut dyn FnM
         assert_log(&mut engine, second, 0, &in_second);
     }
 }
+
+/// A segment is frozen outside of transactions, and no other with it; what is in it is the same as before. Whether all of it is frozen
+/// depends on the snapshots of other sessions.
+pub(super) fn freezing_changes_nothing_that_is_read<E: Engine>(open: &mut dyn FnMut() -> E) {
+    let mut engine = open();
+    let before = in_transaction(&mut engine, |engine| engine.transaction_ids().unwrap());
+    let ([first, second, third], in_first, in_second) = three_segments(&mut engine);
+    let after = in_transaction(&mut engine, |engine| engine.transaction_ids().unwrap());
+    assert!(after.next > before.next && after.freeze_max_age > 0);
+    engine.begin().unwrap();
+    assert!(engine.freeze_segment(first).is_err(), "inside a transaction");
+    engine.rollback();
+    engine.freeze_segment(first).unwrap();
+    let ages = in_transaction(&mut engine, |engine| engine.segment_ages(first.topic).unwrap());
+    let untouched: Vec<_> = ages.iter().filter(|age| !age.is_frozen).map(|age| age.segment).collect();
+    assert!(untouched.ends_with(&[second.number, third.number]), "{ages:?}");
+    engine.freeze_segment(second).unwrap();
+    assert_log(&mut engine, first, 0, &in_first);
+    assert_log(&mut engine, second, 0, &in_second);
+    append(&mut engine, third, &run_of(1, 0, 1, 1, 100));
+}

@@ -9,8 +9,8 @@ use uuid::Uuid;
 use super::database_error;
 use super::groups::GroupTables;
 use crate::storage::engine::{
-    EngineError, EngineResult, NewTopic, PartFacts, PartitionRecord, PlacedBatch, ProducerSnapshot, SegmentId, SegmentRecord,
-    TimeIndexEntry, TopicNumber, TopicRecord,
+    EngineError, EngineResult, NewTopic, PartFacts, PartitionRecord, PlacedBatch, ProducerSnapshot, SegmentAge, SegmentId,
+    SegmentRecord, TimeIndexEntry, TopicNumber, TopicRecord,
 };
 use crate::wire::batch::BatchHeader;
 use crate::wire::BATCH_HEADER_BYTES;
@@ -43,6 +43,7 @@ pub(super) struct Segment {
     origins: Option<Vec<i64>>,
     batches: BTreeMap<(i32, i32), Bytes>,
     payload_bytes: u64,
+    is_frozen: bool,
     time_index: BTreeMap<(i32, i64), TimeIndexEntry>,
 }
 
@@ -151,6 +152,16 @@ impl State {
             }
         }
         Ok(facts.into_values().collect())
+    }
+
+    pub(super) fn segment_ages(&self, number: TopicNumber) -> EngineResult<Vec<SegmentAge>> {
+        let segments = self.topic(number)?.segments.iter();
+        let ages = segments.map(|(number, segment)| SegmentAge {
+            segment: *number,
+            transactions: 0,
+            is_frozen: segment.is_frozen,
+        });
+        Ok(ages.collect())
     }
 
     pub(super) fn create_topic(&mut self, number: TopicNumber, new: &NewTopic) -> EngineResult<()> {
@@ -274,6 +285,10 @@ impl Segment {
             None => Ok(()),
             Some(_) => Err(EngineError::Damaged("a segment is activated twice".to_owned())),
         }
+    }
+
+    pub(super) fn freeze(&mut self) {
+        self.is_frozen = true;
     }
 
     /// Gives a rewritten segment its offsets.

@@ -4,10 +4,12 @@
 //! * [`plan`] says what is to be done: pure.
 //! * [`survey`] finds out the [`facts`] for it.
 //! * [`rewrite`] puts together.
+//! * [`freeze`] says what is frozen: pure.
 //!
 //! Each thing is done in a transaction of its own, and by what is stored: a log start is committed before anything below it is dropped.
 
 pub mod facts;
+pub mod freeze;
 pub mod plan;
 pub mod rewrite;
 #[cfg(test)]
@@ -20,6 +22,7 @@ use super::engine::{CommitMode, Engine, EngineError, EngineResult, SegmentId, To
 use crate::catalog::configs::{TopicConfigs, TopicDefaults};
 use crate::limits::REWRITTEN_BYTES_PER_SECOND;
 use facts::TopicFacts;
+use freeze::IdRate;
 use survey::Wanted;
 
 /// When to call [`Upkeep::round`] again, unless something changes before.
@@ -50,8 +53,9 @@ pub struct Upkeep {
     check_at_ms: i64,
     /// Topics to be looked at before.
     unfinished: BTreeSet<TopicNumber>,
-    /// Before this time nothing is rewritten.
+    /// Before this time nothing is rewritten or frozen.
     rewrite_at_ms: i64,
+    id_rate: IdRate,
 }
 
 /// One round.
@@ -70,6 +74,7 @@ impl Upkeep {
             check_at_ms: now_ms,
             unfinished: BTreeSet::new(),
             rewrite_at_ms: now_ms,
+            id_rate: IdRate::default(),
         }
     }
 
@@ -121,8 +126,17 @@ impl Upkeep {
             }
             round.drop_dead(topic);
         }
+        if !due.is_empty() {
+            round.freeze(topics.iter().filter(|(_, topic)| due.contains(&topic.number)));
+        }
         let busy = round.busy;
         Ok(self.next(busy, now_ms))
+    }
+
+    /// So many bytes are written a second time now.
+    fn spend(&mut self, bytes: u64, now_ms: i64) {
+        let takes_ms = bytes.saturating_mul(1000) / REWRITTEN_BYTES_PER_SECOND;
+        self.rewrite_at_ms = now_ms.saturating_add(i64::try_from(takes_ms).unwrap_or(i64::MAX));
     }
 
     fn next(&self, busy: bool, now_ms: i64) -> Next {
@@ -221,14 +235,46 @@ impl<E: Engine, S: Surroundings> Round<'_, E, S> {
         }
     }
 
+    /// Freezes a segment of each topic that has one to be frozen. One that is not frozen after that, because an older snapshot tells
+    /// its rows apart or a session has it locked, is tried again at the next look at retention.
+    fn freeze<'t>(&mut self, topics: impl Iterator<Item = &'t (TopicConfigs, TopicRecord)>) {
+        let what = "find out what is to be frozen";
+        let ids = match in_transaction(self.engine, |engine| engine.transaction_ids()) {
+            Ok(ids) => ids,
+            Err(error) => return self.failed(None, what, &error),
+        };
+        self.upkeep.id_rate.sample(ids.next, self.now_ms);
+        for (configs, topic) in topics {
+            self.surroundings.between();
+            let due = |engine: &mut E, rate: &IdRate| {
+                let ages = in_transaction(engine, |engine| engine.segment_ages(topic.number));
+                ages.map(|ages| freeze::due(topic, configs, &ages, ids, rate))
+            };
+            match due(self.engine, &self.upkeep.id_rate) {
+                Ok(None) => {}
+                Ok(Some(_)) if self.now_ms < self.upkeep.rewrite_at_ms => {
+                    self.upkeep.unfinished.insert(topic.number);
+                }
+                Ok(Some(segment)) => {
+                    self.upkeep.spend(bytes_of(topic, segment), self.now_ms);
+                    if let Err(error) = self.engine.freeze_segment(segment) {
+                        self.failed(None, &format!("freeze {segment:?}"), &error);
+                    } else if matches!(due(self.engine, &self.upkeep.id_rate), Ok(next) if next != Some(segment)) {
+                        self.upkeep.unfinished.insert(topic.number);
+                    }
+                }
+                Err(error) => self.failed(None, what, &error),
+            }
+        }
+    }
+
     /// Rewrites, if the rate allows it. Segments that it drops or replaces are not in `topic` any more, so that they are not dropped again.
     fn rewrite(&mut self, topic: &mut TopicRecord, rewrite: &plan::Rewrite) {
         if self.now_ms < self.upkeep.rewrite_at_ms {
             self.upkeep.unfinished.insert(topic.number);
             return;
         }
-        let took_ms = rewrite.bytes.saturating_mul(1000) / REWRITTEN_BYTES_PER_SECOND;
-        self.upkeep.rewrite_at_ms = self.now_ms.saturating_add(i64::try_from(took_ms).unwrap_or(i64::MAX));
+        self.upkeep.spend(rewrite.bytes, self.now_ms);
         self.surroundings.between();
         let surroundings = &mut *self.surroundings;
         let done = in_transaction(self.engine, |engine| {
@@ -245,6 +291,11 @@ impl<E: Engine, S: Surroundings> Round<'_, E, S> {
             Err(error) => self.failed(Some(topic.number), &format!("rewrite {:?}", rewrite.segment), &error),
         }
     }
+}
+
+fn bytes_of(topic: &TopicRecord, segment: SegmentId) -> u64 {
+    let of_number = topic.segments.iter().find(|of_topic| of_topic.number == segment.number);
+    of_number.map_or(0, |of_topic| of_topic.bytes)
 }
 
 fn in_transaction<E: Engine, T>(engine: &mut E, work: impl FnOnce(&mut E) -> EngineResult<T>) -> EngineResult<T> {
