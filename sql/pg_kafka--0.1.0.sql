@@ -56,12 +56,15 @@ CREATE TABLE kafka.segments (
     topic        int4 NOT NULL,
     number       int4 NOT NULL,
     base_offsets int8[],
+    origins      int8[],
     created_at   timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (topic, number)
 );
 COMMENT ON TABLE kafka.segments IS 'Segments of each topic''s log, in the order in which they are filled';
 COMMENT ON COLUMN kafka.segments.base_offsets IS
     'Per partition, the first offset that may be in the segment; null while it was made ahead and holds nothing';
+COMMENT ON COLUMN kafka.segments.origins IS
+    'Per partition, what base_offset in the segment''s table counts from; null: from base_offsets. Set where older segments were merged into it';
 
 CREATE TABLE kafka.time_index (
     topic         int4 NOT NULL,
@@ -69,10 +72,11 @@ CREATE TABLE kafka.time_index (
     partition     int4 NOT NULL,
     start_offset  int8 NOT NULL,
     end_offset    int8 NOT NULL,
+    bytes         int8 NOT NULL,
     max_timestamp int8 NOT NULL,
     PRIMARY KEY (topic, segment, partition, start_offset)
 );
-COMMENT ON TABLE kafka.time_index IS 'Sparse index by time: the largest timestamp of a stretch of a partition''s log';
+COMMENT ON TABLE kafka.time_index IS 'Sparse index by time: the largest timestamp and the size of a stretch of a partition''s log';
 COMMENT ON COLUMN kafka.time_index.max_timestamp IS 'Milliseconds since 1970';
 
 CREATE TABLE kafka.producer_snapshots (
@@ -134,7 +138,7 @@ CREATE TABLE kafka.segment_template (
 );
 ALTER TABLE kafka.segment_template ALTER COLUMN data SET STORAGE PLAIN;
 COMMENT ON TABLE kafka.segment_template IS 'What the table of a segment is made like; holds nothing';
-COMMENT ON COLUMN kafka.segment_template.base_offset IS 'Base offset of the batch less the partition''s first in the segment';
+COMMENT ON COLUMN kafka.segment_template.base_offset IS 'Base offset of the batch less the partition''s origin in the segment';
 COMMENT ON COLUMN kafka.segment_template.piece IS '0, 1, 2, ... of a batch; piece 0 begins with the batch''s header';
 
 SELECT pg_catalog.pg_extension_config_dump('kafka.cluster', '');

@@ -122,6 +122,17 @@ pub const READ_BYTES_PER_TURN: usize = 4 * 1024 * 1024;
 /// Partitions of a partition's log that one entry of the time index covers, in bytes of log.
 pub const TIME_INDEX_INTERVAL_BYTES: u64 = 4 * 1024 * 1024;
 
+/// Bytes that are rewritten to put together what is left of segments, or to freeze them, per second on average, over all topics; more
+/// waits.
+pub const REWRITTEN_BYTES_PER_SECOND: u64 = 32 * 1024 * 1024;
+
+/// Headers of batches in sealed segments, missing in the time index, that are read of a topic in one transaction; the rest follows.
+pub const SURVEY_HEADERS_PER_TOPIC: usize = 64 * 1024;
+
+/// Headers of batches, missing in the time index, that are read of a partition in the segment that is being filled at one look for what
+/// retention deletes: as many as an interval of the time index can have. Where there are more, that part stays until the next segment is begun.
+pub const SURVEY_HEADERS_PER_PARTITION: usize = 128 * 1024;
+
 /// Partitions that one CreateTopics or CreatePartitions may ask for in all its topics; more get POLICY_VIOLATION (44), as in Kafka's
 /// CreateTopics.
 pub const PARTITIONS_PER_CREATE: usize = 10_000;

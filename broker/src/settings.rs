@@ -6,6 +6,8 @@ pub mod table;
 
 use std::time::Duration;
 
+use crate::catalog::configs::TopicDefaults;
+
 /// A snapshot of the settings. Field names are the GUC names without their prefix.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
@@ -39,6 +41,10 @@ pub struct Settings {
     pub fetch_sessions: usize,
     /// Bytes that must be free on each file system of the log; below it nothing is appended. 0: no such rule.
     pub min_free_disk: u64,
+    /// What counts for topics that do not set it: the GUCs `log_retention_time`, `log_retention_bytes`, `log_segment_bytes`, `log_roll_time`.
+    pub topic_defaults: TopicDefaults,
+    /// How often it is looked at what retention deletes.
+    pub log_retention_check_interval: Duration,
     /// Whether Metadata and Produce of an unknown topic make it.
     pub auto_create_topics: bool,
     /// Partitions of a topic that is made without a number.
@@ -84,6 +90,8 @@ impl Default for Settings {
             tail_cache_bytes: 128 * MIB,
             fetch_sessions: 1000,
             min_free_disk: 1024 * MIB as u64,
+            topic_defaults: TopicDefaults::default(),
+            log_retention_check_interval: Duration::from_secs(300),
             auto_create_topics: true,
             default_partitions: 1,
             acks1_async: false,

@@ -7,7 +7,8 @@
 //! - `KAFKA_TEST_INSTALLED`, if set, says that the extension is built and installed (`scripts/build-tests.sh`).
 //! - `KAFKA_TEST_BASE_PORT` is where the search for free ports begins (default 21500).
 //!
-//! Every server of these tests has the same few settings: topics are made on demand, with [`DEFAULT_PARTITIONS`] partitions.
+//! Every server of these tests has the same few settings: topics are made on demand, with [`DEFAULT_PARTITIONS`] partitions;
+//! retention, which would delete the old records that some tests write, is looked at when a test says so.
 
 use crate::connection::Connection;
 use crate::disk::{Holds, SmallDisk, WAL};
@@ -91,6 +92,7 @@ impl Server {
             .arg(port.to_string())
             .arg(free_port().to_string());
         command.arg(format!("num.partitions={DEFAULT_PARTITIONS}"));
+        command.arg("log.retention.check.interval.ms=86400000");
         command.args(properties.iter().map(|(key, value)| format!("{key}={value}")));
         run(command);
         Server {
@@ -163,6 +165,7 @@ impl Server {
         command.args(["--pg-port", &sql_port.to_string(), "--kafka-port", &port.to_string()]);
         command.args(["--set", &format!("pg_kafka.default_partitions={DEFAULT_PARTITIONS}")]);
         command.args(["--set", "pg_kafka.group_initial_rebalance_delay=0"]);
+        command.args(["--set", "pg_kafka.log_retention_check_interval=1d"]);
         if let Some(disk) = disk {
             disk.mount(&server);
             if disk.holds != Holds::DataAndWal {

@@ -84,8 +84,10 @@ fn define_one(setting: &Setting) -> Place {
                 let flags = match unit {
                     Unit::Count => 0,
                     Unit::Bytes => pg_sys::GUC_UNIT_BYTE as c_int,
+                    Unit::Kilobytes => pg_sys::GUC_UNIT_KB as c_int,
                     Unit::Megabytes => pg_sys::GUC_UNIT_MB as c_int,
                     Unit::Milliseconds => pg_sys::GUC_UNIT_MS as c_int,
+                    Unit::Seconds => pg_sys::GUC_UNIT_S as c_int,
                     Unit::Minutes => pg_sys::GUC_UNIT_MIN as c_int,
                 };
                 pg_sys::DefineCustomIntVariable(

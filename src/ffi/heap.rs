@@ -61,11 +61,22 @@ pub struct Append {
     slots: Vec<*mut pg_sys::TupleTableSlot>,
     keys: Vec<[i32; 3]>,
     bytes: usize,
+    options: u32,
 }
 
 impl Append {
     /// Opens both relations, which the caller has locked.
     pub fn open(heap: Oid, index: Oid) -> Append {
+        Self::with_options(heap, index, pg_sys::HEAP_INSERT_SKIP_FSM)
+    }
+
+    /// The same for a table that this transaction has made, outside of any subtransaction: its rows are frozen, so that every snapshot
+    /// sees them once it is committed, older ones too (COPY's FREEZE).
+    pub fn open_frozen(heap: Oid, index: Oid) -> Append {
+        Self::with_options(heap, index, pg_sys::HEAP_INSERT_SKIP_FSM | pg_sys::HEAP_INSERT_FROZEN)
+    }
+
+    fn with_options(heap: Oid, index: Oid, options: u32) -> Append {
         // SAFETY: in a transaction that holds RowExclusiveLock on both, so NoLock is legal; the current memory context is the call's.
         unsafe {
             let heap = pg_sys::table_open(heap, pg_sys::NoLock as pg_sys::LOCKMODE);
@@ -83,6 +94,7 @@ impl Append {
                 slots: Vec::new(),
                 keys: Vec::new(),
                 bytes: 0,
+                options,
             }
         }
     }
@@ -194,10 +206,14 @@ impl Append {
     fn insert(&mut self) {
         // SAFETY: the slots hold tuples of this relation; heap_multi_insert sets their tts_tid. Keys are not null. The relation has no
         // TOAST table and no triggers; a bulk-insert state is used with one relation only, and where the page is chosen here, none: it
-        // would choose another. The relation's storage is open, because its size was asked for.
+        // would choose another. Frozen rows are legal where an abort takes the whole table away.
         unsafe {
             let mut bulk = self.bulk;
             if let Some(page) = self.page {
+                if (*self.heap).rd_smgr.is_null() {
+                    // Opens the storage again that an invalidation has closed.
+                    pg_sys::RelationGetNumberOfBlocksInFork(self.heap, pg_sys::ForkNumber::MAIN_FORKNUM);
+                }
                 (*(*self.heap).rd_smgr).smgr_targblock = page;
                 bulk = std::ptr::null_mut();
             }
@@ -206,7 +222,7 @@ impl Append {
                 self.slots.as_mut_ptr(),
                 self.keys.len() as i32,
                 pg_sys::GetCurrentCommandId(true),
-                pg_sys::HEAP_INSERT_SKIP_FSM as i32,
+                self.options as i32,
                 bulk,
             );
             let last = &(*self.slots[self.keys.len() - 1]).tts_tid;

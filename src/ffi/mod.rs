@@ -16,4 +16,5 @@ pub mod shmem;
 pub mod signals;
 pub mod spi;
 pub mod transaction;
+pub mod vacuum;
 pub mod wait;

@@ -1,7 +1,7 @@
 //! The extension's part of shared memory: counters, and the latches of its workers, by which sessions and workers wake each other.
 
 use std::mem::size_of;
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
 use pgrx::pg_sys;
 use pgrx::prelude::*;
@@ -22,6 +22,33 @@ pub struct Shared {
     pub broker: LatchSlot,
     /// The maintenance worker's latch, null while it does not run.
     pub maintenance: LatchSlot,
+    /// Topics whose next segment the broker wants to be made.
+    pub wanted_segments: WantedSegments,
+}
+
+/// Topics whose next segment the broker wants to be made, written by the broker for the maintenance worker. Those that find no room come
+/// when others are done.
+#[repr(C)]
+pub struct WantedSegments([AtomicI32; WANTED_SEGMENTS]);
+
+const WANTED_SEGMENTS: usize = 64;
+
+impl WantedSegments {
+    /// Puts down the numbers of these topics in the place of what was there. They are above 0.
+    pub fn set(&self, topics: impl Iterator<Item = i32>) {
+        let topics = topics.chain(std::iter::repeat(0));
+        for (place, topic) in self.0.iter().zip(topics) {
+            place.store(topic, Ordering::Relaxed);
+        }
+    }
+
+    /// What was put down last.
+    pub fn get(&self) -> impl Iterator<Item = i32> + '_ {
+        self.0
+            .iter()
+            .map(|place| place.load(Ordering::Relaxed))
+            .filter(|topic| *topic > 0)
+    }
 }
 
 /// How the broker's connection to its database went, for the processes that come after: one that fails is gone without a word.

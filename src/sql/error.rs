@@ -33,6 +33,7 @@ pub fn raise_engine(error: EngineError) -> ! {
         EngineError::Database { sqlstate, message } => {
             let hint = match &sqlstate[..] {
                 "42704" | "42P01" => "It may have been dropped meanwhile; kafka.topics lists the topics.",
+                "40001" => "Retention or a drop of the topic has taken them away since; ask again in a new transaction.",
                 "53100" => "Free disk space on the file system of the database.",
                 "53200" => "Raise max_locks_per_transaction, or do less in one transaction.",
                 _ => "PostgreSQL refused what the statement needed in schema kafka or kafka_log.",

@@ -14,6 +14,7 @@ use pgrx::prelude::*;
 use super::error::raise_engine;
 use crate::ffi::scan::View;
 use crate::ffi::spi::{look, param};
+use crate::store::error::refused;
 use crate::store::locks::{Held, Patience};
 use crate::store::log::PartitionLog;
 
@@ -31,7 +32,7 @@ const POSTGRES_EPOCH_MS: i64 = 946_684_800_000;
 /// headers' keys are UTF-8 without zero bytes: what is neither is replaced by U+FFFD. Both lists of headers are null where there is none.
 ///
 /// # Errors
-/// `data_corrupted` if the log contradicts itself.
+/// `data_corrupted` if the log contradicts itself; `serialization_failure` if all segments that the snapshot knows are gone.
 #[allow(clippy::type_complexity)]
 #[pg_extern]
 fn partition_messages(
@@ -177,13 +178,24 @@ fn parse(batch: &[u8]) -> EngineResult<BatchHeader> {
     BatchHeader::parse(batch).map_err(|error| EngineError::Damaged(error.to_string()))
 }
 
-/// A walk over the batches of a partition, segment by segment.
+/// A walk over the batches of a partition, segment by segment, as the statement's snapshot knows them. A segment that is gone since was
+/// deleted by retention, or what was left of it is in one that follows (`broker::storage::upkeep::rewrite`), whose origin is still the same
+/// and whose rows every snapshot sees.
 struct LogWalk {
     partition: i32,
-    /// Segments that may hold `next_offset` or what follows, with the partition's first offset in each.
-    segments: VecDeque<(SegmentId, i64)>,
+    segments: VecDeque<WalkedSegment>,
     /// The first offset that was not read.
     next_offset: i64,
+}
+
+/// A segment that may hold what is asked for.
+#[derive(Clone, Copy)]
+struct WalkedSegment {
+    id: SegmentId,
+    /// The partition's first offset in it.
+    base_offset: i64,
+    /// What the partition's relative offsets count from.
+    origin: i64,
 }
 
 impl LogWalk {
@@ -195,17 +207,18 @@ impl LogWalk {
             |row| row.get::<i64>(1),
         );
         let segments = look(
-            "SELECT number, coalesce(base_offsets[$2 + 1], 0) FROM kafka.segments \
-             WHERE topic = $1 AND base_offsets IS NOT NULL ORDER BY number",
+            "SELECT number, coalesce(base_offsets[$2 + 1], 0), coalesce((coalesce(origins, base_offsets))[$2 + 1], 0) \
+               FROM kafka.segments WHERE topic = $1 AND base_offsets IS NOT NULL ORDER BY number",
             &[param(topic.0), param(partition)],
             |row| {
-                Some((
-                    SegmentId {
+                Some(WalkedSegment {
+                    id: SegmentId {
                         topic,
                         number: row.get(1)?,
                     },
-                    row.get(2)?,
-                ))
+                    base_offset: row.get(2)?,
+                    origin: row.get(3)?,
+                })
             },
         );
         let log_start = log_starts.into_iter().flatten().next().unwrap_or(0);
@@ -218,10 +231,11 @@ impl LogWalk {
 
     /// The next whole batches; none at the end of the log.
     fn read(&mut self) -> EngineResult<Vec<Bytes>> {
-        while let Some((segment, base_offset)) = self.segments.front().copied() {
-            let ends_before = |(_, next_base): &(SegmentId, i64)| *next_base <= self.next_offset;
-            let batches = match i32::try_from(self.next_offset.max(base_offset) - base_offset) {
-                Ok(from) if !self.segments.get(1).is_some_and(ends_before) => self.read_segment(segment, from)?,
+        while let Some(segment) = self.segments.front().copied() {
+            let next = self.segments.get(1);
+            let ends_before = next.is_some_and(|next| next.base_offset <= self.next_offset);
+            let batches = match i32::try_from(self.next_offset - segment.origin) {
+                Ok(from) if !ends_before => self.read_segment(segment.id, from, next.is_none())?,
                 _ => Vec::new(),
             };
             if let Some(last) = batches.last() {
@@ -237,9 +251,9 @@ impl LogWalk {
         Ok(Vec::new())
     }
 
-    /// The lock is asked for each time: one that was taken in a subtransaction is gone after its rollback, which a cursor outlives. A
-    /// segment that is gone although the snapshot knows it has been deleted by retention since, and reads as empty.
-    fn read_segment(&self, segment: SegmentId, from: i32) -> EngineResult<Vec<Bytes>> {
+    /// The lock is asked for each time: one that was taken in a subtransaction is gone after its rollback, which a cursor outlives.
+    /// Where the last one that the snapshot knows is gone, what was left of it is in one that the snapshot does not know.
+    fn read_segment(&self, segment: SegmentId, from: i32, is_last: bool) -> EngineResult<Vec<Bytes>> {
         match Held::default().readable(segment, Patience::Waits) {
             Ok(relations) => {
                 let log = PartitionLog {
@@ -249,6 +263,7 @@ impl LogWalk {
                 };
                 log.read(from, READ_BYTES)
             }
+            Err(EngineError::Busy(_)) if is_last => Err(refused("40001", "the segments that this snapshot knows are gone")),
             Err(EngineError::Busy(_)) => Ok(Vec::new()),
             Err(error) => Err(error),
         }

@@ -1,7 +1,9 @@
 //! What is known of segments and partitions beside the log itself. The caller has locked the bookkeeping tables and keeps the topic.
 
 use broker::storage::engine::EngineError::Damaged;
-use broker::storage::engine::{EngineResult, SegmentId, TimeIndexEntry, TopicNumber};
+use broker::storage::engine::{
+    EngineError, EngineResult, PartFacts, SegmentAge, SegmentId, TimeIndexEntry, TopicNumber, TransactionIds,
+};
 use uuid::Uuid;
 
 use super::error::missing;
@@ -10,10 +12,16 @@ use super::names::{segment_index, segment_table, LOG_SCHEMA};
 use crate::ffi::durability::timeline;
 use crate::ffi::spi::{param, query, run};
 
-/// Makes a segment's table, its index and its row. Its `data` is of STORAGE PLAIN by the template, so it has no TOAST table; autovacuum is
-/// off, as nothing in it ever dies.
+/// Makes a segment's table, its index and its row.
 pub fn create_segment(segment: SegmentId) {
-    let (table, index) = (segment_table(segment), segment_index(segment));
+    create_tables(&segment_table(segment), &segment_index(segment));
+    let values = [param(segment.topic.0), param(segment.number)];
+    run("INSERT INTO kafka.segments (topic, number) VALUES ($1, $2)", &values);
+}
+
+/// Makes a table like a segment's and its index. Its `data` is of STORAGE PLAIN by the template, so it has no TOAST table; autovacuum is
+/// off, as nothing in it ever dies.
+pub fn create_tables(table: &str, index: &str) {
     run(
         &format!(
             "CREATE TABLE {LOG_SCHEMA}.{table} (LIKE kafka.segment_template INCLUDING STORAGE) USING heap \
@@ -25,8 +33,6 @@ pub fn create_segment(segment: SegmentId) {
         &format!("CREATE UNIQUE INDEX {index} ON {LOG_SCHEMA}.{table} USING btree (partition, base_offset, piece)"),
         &[],
     );
-    let values = [param(segment.topic.0), param(segment.number)];
-    run("INSERT INTO kafka.segments (topic, number) VALUES ($1, $2)", &values);
 }
 
 /// Drops a segment's table and all rows about it.
@@ -62,14 +68,15 @@ pub fn activate_segment(segment: SegmentId, base_offsets: &[i64]) -> EngineResul
 /// Adds entries to the time index.
 pub fn add_time_index(segment: SegmentId, entries: &[TimeIndexEntry]) {
     run(
-        "INSERT INTO kafka.time_index (topic, segment, partition, start_offset, end_offset, max_timestamp) \
-         SELECT $1, $2, e.* FROM unnest($3, $4, $5, $6) AS e",
+        "INSERT INTO kafka.time_index (topic, segment, partition, start_offset, end_offset, bytes, max_timestamp) \
+         SELECT $1, $2, e.* FROM unnest($3, $4, $5, $6, $7) AS e",
         &[
             param(segment.topic.0),
             param(segment.number),
             param(entries.iter().map(|entry| entry.partition).collect::<Vec<_>>()),
             param(entries.iter().map(|entry| entry.start_offset).collect::<Vec<_>>()),
             param(entries.iter().map(|entry| entry.end_offset).collect::<Vec<_>>()),
+            param(entries.iter().map(|entry| stored_bytes(entry.bytes)).collect::<Vec<_>>()),
             param(entries.iter().map(|entry| entry.max_timestamp_ms).collect::<Vec<_>>()),
         ],
     );
@@ -78,7 +85,7 @@ pub fn add_time_index(segment: SegmentId, entries: &[TimeIndexEntry]) {
 /// The time index of a partition in a segment, ascending.
 pub fn time_index(segment: SegmentId, partition: i32) -> EngineResult<Vec<TimeIndexEntry>> {
     let entries = query(
-        "SELECT start_offset, end_offset, max_timestamp FROM kafka.time_index \
+        "SELECT start_offset, end_offset, bytes, max_timestamp FROM kafka.time_index \
          WHERE topic = $1 AND segment = $2 AND partition = $3 ORDER BY start_offset",
         &[param(segment.topic.0), param(segment.number), param(partition)],
         |row| {
@@ -86,14 +93,81 @@ pub fn time_index(segment: SegmentId, partition: i32) -> EngineResult<Vec<TimeIn
                 partition,
                 start_offset: row.get(1)?,
                 end_offset: row.get(2)?,
-                max_timestamp_ms: row.get(3)?,
+                bytes: u64::try_from(row.get::<i64>(3)?).ok()?,
+                max_timestamp_ms: row.get(4)?,
             })
         },
     );
-    entries
-        .into_iter()
-        .collect::<Option<_>>()
-        .ok_or_else(|| Damaged("null in kafka.time_index".to_owned()))
+    entries.into_iter().collect::<Option<_>>().ok_or_else(nonsense)
+}
+
+/// The sums of a topic's time index.
+pub fn part_facts(topic: TopicNumber) -> EngineResult<Vec<PartFacts>> {
+    const QUERY: &str = "
+        SELECT i.segment, i.partition, sum(i.end_offset - i.start_offset)::int8, sum(i.bytes)::int8,
+               coalesce(sum(i.bytes) FILTER (WHERE i.end_offset > coalesce(l.log_start_offset, 0)), 0)::int8, max(i.max_timestamp)
+          FROM kafka.time_index i
+          LEFT JOIN kafka.log_starts l ON l.topic = i.topic AND l.partition = i.partition
+         WHERE i.topic = $1
+         GROUP BY i.segment, i.partition
+         ORDER BY i.segment, i.partition";
+    let facts = query(QUERY, &[param(topic.0)], |row| {
+        Some(PartFacts {
+            segment: row.get(1)?,
+            partition: row.get(2)?,
+            offsets: row.get(3)?,
+            bytes: u64::try_from(row.get::<i64>(4)?).ok()?,
+            live_bytes: u64::try_from(row.get::<i64>(5)?).ok()?,
+            max_timestamp_ms: row.get(6)?,
+        })
+    });
+    facts.into_iter().collect::<Option<_>>().ok_or_else(nonsense)
+}
+
+/// How far transaction ids are.
+pub fn transaction_ids() -> EngineResult<TransactionIds> {
+    const QUERY: &str = "
+        SELECT pg_catalog.pg_snapshot_xmax(pg_catalog.pg_current_snapshot())::text::int8,
+               pg_catalog.current_setting('autovacuum_freeze_max_age')::int4";
+    let ids = query(QUERY, &[], |row| {
+        Some(TransactionIds {
+            next: u64::try_from(row.get::<i64>(1)?).ok()?,
+            freeze_max_age: u32::try_from(row.get::<i32>(2)?).ok()?,
+        })
+    });
+    ids.into_iter()
+        .next()
+        .flatten()
+        .ok_or_else(|| Damaged("no transaction ids".to_owned()))
+}
+
+/// The ages of a topic's segments, ascending. A page of which the visibility map says that all see it was gone through by a VACUUM, and
+/// those of segments freeze: autovacuum is off for them.
+pub fn segment_ages(topic: TopicNumber) -> EngineResult<Vec<SegmentAge>> {
+    const QUERY: &str = "
+        SELECT s.number, pg_catalog.age(c.relfrozenxid), c.relpages > 0 AND c.relallvisible >= c.relpages
+          FROM kafka.segments s
+          JOIN pg_catalog.pg_class c ON c.relname = pg_catalog.format('t%s_s%s', s.topic, s.number)::name
+               AND c.relnamespace = 'kafka_log'::regnamespace
+         WHERE s.topic = $1
+         ORDER BY s.number";
+    let ages = query(QUERY, &[param(topic.0)], |row| {
+        Some(SegmentAge {
+            segment: row.get(1)?,
+            transactions: u32::try_from(row.get::<i32>(2)?).unwrap_or(0),
+            is_frozen: row.get(3)?,
+        })
+    });
+    ages.into_iter().collect::<Option<_>>().ok_or_else(nonsense)
+}
+
+fn nonsense() -> EngineError {
+    Damaged("null or nonsense about segments".to_owned())
+}
+
+/// Bytes as int8 holds them; no log is as large as to be cut.
+fn stored_bytes(bytes: u64) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 
 /// Stores where an epoch of these partitions starts.

@@ -3,21 +3,23 @@
 use std::collections::BTreeMap;
 
 use broker::storage::engine::{
-    AppendOutcome, CommitMode, Engine, EngineError, EngineResult, LogPosition, NewTopic, PlacedBatch, ProducerSnapshot,
-    SegmentId, TimeIndexEntry, TopicNumber, TopicRecord,
+    AppendOutcome, CommitMode, Engine, EngineError, EngineResult, LogPosition, NewTopic, PartFacts, PlacedBatch,
+    ProducerSnapshot, SegmentAge, SegmentId, TimeIndexEntry, TopicNumber, TopicRecord, TransactionIds,
 };
 use broker::storage::groups::{CommittedOffset, Expiry, GroupChange, GroupStorage, OffsetKey, StoredGroup};
 use bytes::Bytes;
 
-use super::error::{engine_error, refused};
-use super::locks::{self, Held, Patience};
+use super::error::{engine_error, missing, refused};
+use super::locks::{self, table_relations, Held, Patience, SegmentRelations};
 use super::log::{self, PartitionLog};
+use super::names::{segment_index, segment_table};
 use super::offsets::{self, KnownRows};
-use super::{bookkeeping, groups, producers, topics};
+use super::{bookkeeping, groups, producers, rewrite, topics};
 use crate::ffi::durability;
 use crate::ffi::files::data_directory;
 use crate::ffi::scan::View;
 use crate::ffi::transaction::{self, Flush, SubTransaction};
+use crate::ffi::vacuum;
 
 /// See the module's head. Lives on the main thread of a background worker that is connected to the database; there is one at a
 /// time, and nobody else starts transactions there while one of it is open.
@@ -31,6 +33,8 @@ pub struct PgEngine {
 #[derive(Default)]
 struct Open {
     held: Held,
+    /// The segment that is being rewritten, and its new table.
+    rewrite: Option<(SegmentId, SegmentRelations)>,
     savepoint: Option<(SubTransaction, Held)>,
     failed: bool,
 }
@@ -95,6 +99,12 @@ impl PgEngine {
             held.keep_topic(topic, Patience::None)?;
             body()
         })
+    }
+
+    fn rewritten(&mut self) -> EngineResult<(SegmentId, SegmentRelations)> {
+        self.healthy()?
+            .rewrite
+            .ok_or_else(|| refused("55000", "no segment is being rewritten"))
     }
 
     /// A call that reads a partition in a segment.
@@ -323,6 +333,49 @@ impl Engine for PgEngine {
 
     fn time_index(&mut self, segment: SegmentId, partition: i32) -> EngineResult<Vec<TimeIndexEntry>> {
         self.bookkeeping(|_| bookkeeping::time_index(segment, partition))
+    }
+
+    fn part_facts(&mut self, topic: TopicNumber) -> EngineResult<Vec<PartFacts>> {
+        self.bookkeeping(|_| bookkeeping::part_facts(topic))
+    }
+
+    fn begin_rewrite(&mut self, segment: SegmentId) -> EngineResult<()> {
+        if self.healthy()?.rewrite.is_some() {
+            return Err(refused("55000", "a segment is being rewritten already"));
+        }
+        let relations = self.about_topic(segment.topic, || rewrite::begin(segment))?;
+        self.healthy()?.rewrite = Some((segment, relations));
+        Ok(())
+    }
+
+    fn append_rewritten(&mut self, batches: &[PlacedBatch]) -> EngineResult<()> {
+        let (_, relations) = self.rewritten()?;
+        self.call(|_| log::append_frozen(relations, batches).map(|_| ()))
+    }
+
+    fn finish_rewrite(&mut self, merged: &[SegmentId], base_offsets: &[i64], origins: &[i64]) -> EngineResult<()> {
+        let (segment, _) = self.rewritten()?;
+        self.healthy()?.rewrite = None;
+        self.about_topic(segment.topic, || rewrite::finish(segment, merged, base_offsets, origins))
+    }
+
+    fn transaction_ids(&mut self) -> EngineResult<TransactionIds> {
+        self.call(|_| bookkeeping::transaction_ids())
+    }
+
+    fn segment_ages(&mut self, topic: TopicNumber) -> EngineResult<Vec<SegmentAge>> {
+        self.bookkeeping(|_| bookkeeping::segment_ages(topic))
+    }
+
+    fn freeze_segment(&mut self, segment: SegmentId) -> EngineResult<()> {
+        if self.open.is_some() {
+            return Err(refused("25001", "a segment is frozen outside a transaction"));
+        }
+        self.begin()?;
+        let relations = self.call(|_| Ok(table_relations(&segment_table(segment), &segment_index(segment))));
+        self.rollback();
+        let (heap, _) = relations?.ok_or_else(|| missing(segment_table(segment)))?.pair();
+        vacuum::freeze(heap).map_err(engine_error)
     }
 
     fn producer_snapshots(&mut self, topic: TopicNumber) -> EngineResult<Vec<ProducerSnapshot>> {

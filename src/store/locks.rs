@@ -141,6 +141,14 @@ impl Held {
     }
 }
 
+/// The relations of a table of the log that this transaction has made.
+pub fn table_relations(table: &str, index: &str) -> Option<SegmentRelations> {
+    Some(SegmentRelations {
+        heap: lock::relation_oid(LOG_SCHEMA, table)?,
+        index: lock::relation_oid(LOG_SCHEMA, index)?,
+    })
+}
+
 fn lock_tables(tables: &[&str], patience: Patience) -> EngineResult<()> {
     for table in tables {
         let oid = lock::relation_oid(SCHEMA, table).ok_or_else(|| missing(format!("{SCHEMA}.{table}")))?;

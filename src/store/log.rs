@@ -13,10 +13,18 @@ use crate::ffi::scan::{scan, Direction, Row, Rows, View};
 
 /// Appends batches in order. The caller holds the segment's write lock.
 pub fn append(relations: SegmentRelations, batches: &[PlacedBatch]) -> EngineResult<AppendOutcome> {
+    append_all(Append::open(relations.heap, relations.index), batches)
+}
+
+/// Appends batches to a table that this transaction has made, so that every snapshot sees them once it is committed.
+pub fn append_frozen(relations: SegmentRelations, batches: &[PlacedBatch]) -> EngineResult<AppendOutcome> {
+    append_all(Append::open_frozen(relations.heap, relations.index), batches)
+}
+
+fn append_all(mut append: Append, batches: &[PlacedBatch]) -> EngineResult<AppendOutcome> {
     if let Some(short) = batches.iter().find(|batch| batch.bytes.len() < BATCH_HEADER_BYTES) {
         return Err(EngineError::Damaged(format!("a batch of {} bytes", short.bytes.len())));
     }
-    let mut append = Append::open(relations.heap, relations.index);
     let mut fill = PageFill::new(append.page_free_bytes());
     append.reserve(fill.clone().pages(batches.iter().map(|batch| batch.bytes.len())));
     for batch in batches {

@@ -2,6 +2,7 @@
 //!
 //! * `log` — batches into pieces and back; `pieces` — where they are cut
 //! * `bookkeeping`, `topics`, `groups`, `offsets`, `producers` — the tables in schema `kafka`, by SQL
+//! * `rewrite` — a segment's new table in the place of the old one
 //! * `locks` — which locks, and who waits for them
 
 pub mod bookkeeping;
@@ -14,4 +15,5 @@ pub mod names;
 pub mod offsets;
 pub mod pieces;
 pub mod producers;
+pub mod rewrite;
 pub mod topics;

@@ -28,6 +28,16 @@ pub fn segment_table(segment: SegmentId) -> String {
     format!("t{}_s{}", segment.topic.0, segment.number)
 }
 
+/// Name of the table that is to take the place of a segment's.
+pub fn rewritten_table(segment: SegmentId) -> String {
+    format!("{}_rewritten", segment_table(segment))
+}
+
+/// Name of the index of that table.
+pub fn rewritten_index(segment: SegmentId) -> String {
+    format!("{}_key", rewritten_table(segment))
+}
+
 /// Name of the index of a segment's table.
 pub fn segment_index(segment: SegmentId) -> String {
     format!("{}_key", segment_table(segment))

@@ -154,7 +154,8 @@ SELECT t.id, t.topic_id, t.name, t.partitions,
        (SELECT array_agg(e.epoch ORDER BY e.partition, e.epoch) FROM kafka.leader_epochs e WHERE e.topic = t.id),
        (SELECT array_agg(e.start_offset ORDER BY e.partition, e.epoch) FROM kafka.leader_epochs e WHERE e.topic = t.id),
        (SELECT array_agg(s.number ORDER BY s.number) FROM kafka.segments s WHERE s.topic = t.id),
-       (SELECT array_agg(array_to_string(s.base_offsets, ',') ORDER BY s.number) FROM kafka.segments s WHERE s.topic = t.id)
+       (SELECT array_agg(array_to_string(s.base_offsets, ',') ORDER BY s.number) FROM kafka.segments s WHERE s.topic = t.id),
+       (SELECT array_agg(array_to_string(s.origins, ',') ORDER BY s.number) FROM kafka.segments s WHERE s.topic = t.id)
   FROM kafka.topics t
  ORDER BY t.id";
 
@@ -193,17 +194,13 @@ fn topic_record(row: &ResultRow) -> Option<TopicRecord> {
         partitions.get_mut(usize::try_from(partition).ok()?)?.epochs.push(epoch);
     }
     let mut segments = Vec::new();
-    for (number, offsets) in list::<i32>(row, 12)
-        .into_iter()
-        .zip(row.get::<Vec<Option<String>>>(13).unwrap_or_default())
-    {
-        let base_offsets = match offsets {
-            None => None,
-            Some(text) => Some(text.split(',').map(str::parse).collect::<Result<_, _>>().ok()?),
-        };
+    let texts = |column| row.get::<Vec<Option<String>>>(column).unwrap_or_default();
+    let offsets = texts(13).into_iter().zip(texts(14));
+    for (number, (base_offsets, origins)) in list::<i32>(row, 12).into_iter().zip(offsets) {
         segments.push(SegmentRecord {
             number,
-            base_offsets,
+            base_offsets: offsets_in(base_offsets)?,
+            origins: offsets_in(origins)?,
             bytes: 0,
         });
     }
@@ -215,6 +212,14 @@ fn topic_record(row: &ResultRow) -> Option<TopicRecord> {
         partitions,
         segments,
     })
+}
+
+/// The outer `None`: it is no list of offsets.
+fn offsets_in(text: Option<String>) -> Option<Option<Vec<i64>>> {
+    match text {
+        None => Some(None),
+        Some(text) => Some(Some(text.split(',').map(str::parse).collect::<Result<_, _>>().ok()?)),
+    }
 }
 
 fn list<T>(row: &ResultRow, column: i32) -> Vec<T>

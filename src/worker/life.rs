@@ -165,7 +165,10 @@ impl<F: Fn() -> E, E: Engine> Broker<F, E> {
 
     fn do_chores(&mut self) {
         report_statistics();
-        if self.runner.as_ref().is_some_and(Runner::wants_segments) {
+        let Some(runner) = &self.runner else { return };
+        let wanted = runner.wanted_segments();
+        self.shared.wanted_segments.set(wanted.iter().map(|topic| topic.0));
+        if !wanted.is_empty() {
             self.shared.maintenance.wake();
         }
     }

@@ -1,11 +1,12 @@
-//! The maintenance process: makes the next segment of a topic before it is needed, and drops segments below every log start. It is
-//! a process of its own so that DDL never delays the database thread.
+//! The maintenance process: makes the next segment of a topic before it is needed, moves log starts by retention, drops segments below
+//! every log start, and puts together what is left of others. It is a process of its own so that none of this delays the database thread.
 
-use std::collections::VecDeque;
-use std::time::{Duration, Instant};
+use std::collections::BTreeSet;
+use std::time::Duration;
 
-use broker::storage::engine::{CommitMode, Engine, EngineError, EngineResult};
-use broker::storage::upkeep::{self, Chore};
+use broker::clock::now_ms;
+use broker::storage::engine::{Engine, EngineError, TopicNumber};
+use broker::storage::upkeep::{Next, Surroundings, Upkeep};
 
 use super::extension::{self, Presence};
 use super::session;
@@ -13,7 +14,7 @@ use super::wakeup::POLL;
 use crate::ffi::commit_hook::notify_catalog_changed;
 use crate::ffi::error::catch;
 use crate::ffi::process::{at_exit, exit_for_restart, reload_if_asked, report_idle, report_statistics};
-use crate::ffi::shmem::shared;
+use crate::ffi::shmem::{shared, Shared};
 use crate::ffi::wait::WaitSet;
 use crate::ffi::{guc, report};
 
@@ -40,11 +41,12 @@ pub fn run<E: Engine>(new_engine: impl Fn() -> E) {
     session::begin_maintenance(shared, &guc::snapshot().database, &mut waiting);
     report_idle();
     let mut engine = new_engine();
+    let mut upkeep = Upkeep::new(now_ms());
     loop {
         session::stop_if_asked();
         let turn = || {
             reload_if_asked();
-            round(&mut engine)
+            round(&mut engine, &mut upkeep, shared)
         };
         match catch(turn) {
             Ok(timeout) => waiting.wait(Some(timeout)),
@@ -59,55 +61,43 @@ pub fn run<E: Engine>(new_engine: impl Fn() -> E) {
 }
 
 /// Looks at all topics and does what is to be done; how long to sleep after it, unless woken.
-fn round<E: Engine>(engine: &mut E) -> Duration {
+fn round<E: Engine>(engine: &mut E, upkeep: &mut Upkeep, shared: &Shared) -> Duration {
     let settings = guc::snapshot();
     if !settings.enabled || !matches!(extension::look(&settings.database), Ok(Presence::Fits(_))) {
         return POLL;
     }
-    let began = Instant::now();
-    let mut timeout = POLL;
-    match in_transaction(engine, |engine| engine.load_topics()) {
-        Ok(topics) => {
-            let mut chores = VecDeque::from(upkeep::chores(&topics));
-            while let Some(chore) = chores.pop_front() {
-                timeout = timeout.min(do_one(engine, chore));
-            }
-        }
-        Err(EngineError::Busy(_)) => timeout = RETRY_BUSY,
-        Err(error) => report::log(format_args!("pg_kafka maintenance cannot read the topics: {error}")),
-    }
+    let wanted: BTreeSet<_> = shared.wanted_segments.get().map(TopicNumber).collect();
+    let interval_ms = i64::try_from(settings.broker.log_retention_check_interval.as_millis()).unwrap_or(i64::MAX);
+    let defaults = &settings.broker.topic_defaults;
+    let next = upkeep.round(engine, &mut Process, defaults, interval_ms, &wanted, now_ms());
     report_statistics();
-    timeout.max(began.elapsed().min(RETRY_BUSY))
-}
-
-/// Does one chore in a transaction of its own; when to look again.
-fn do_one<E: Engine>(engine: &mut E, chore: Chore) -> Duration {
-    // A long round must not keep others from stopping this process.
-    session::stop_if_asked();
-    let done = in_transaction(engine, |engine| match chore {
-        Chore::Create(segment) => engine.create_segment(segment),
-        Chore::Drop(segment) => engine.drop_segment(segment),
-    });
-    match done {
-        Ok(()) => {
-            notify_catalog_changed();
-            POLL
-        }
-        Err(EngineError::Busy(_)) => RETRY_BUSY,
+    match next {
+        Ok(Next::Again) => Duration::ZERO,
+        Ok(Next::Busy) | Err(EngineError::Busy(_)) => RETRY_BUSY,
+        Ok(Next::At(time_ms)) => Duration::from_millis(u64::try_from(time_ms.saturating_sub(now_ms())).unwrap_or(0)).min(POLL),
         Err(error) => {
-            report::log(format_args!("pg_kafka maintenance failed at {chore:?}: {error}"));
+            report::log(format_args!("pg_kafka maintenance cannot read the topics: {error}"));
             POLL
         }
     }
 }
 
-fn in_transaction<E: Engine, T>(engine: &mut E, work: impl FnOnce(&mut E) -> EngineResult<T>) -> EngineResult<T> {
-    let result = engine.begin().and_then(|()| work(engine));
-    match result {
-        Ok(value) => engine.commit(CommitMode::Flush).map(|_| value),
-        Err(error) => {
-            engine.rollback();
-            Err(error)
-        }
+/// This process.
+struct Process;
+
+impl Surroundings for Process {
+    /// A long round must not keep others from stopping this process.
+    fn between(&mut self) {
+        session::stop_if_asked();
+    }
+
+    fn changed(&mut self) {
+        notify_catalog_changed();
+    }
+
+    fn failed(&mut self, what: &str, error: &EngineError) {
+        report::log(format_args!(
+            "pg_kafka maintenance failed to {what}, and tries again: {error}"
+        ));
     }
 }

@@ -33,6 +33,8 @@ const PINNED: &[(&std::ffi::CStr, &std::ffi::CStr)] = &[
     (c"zero_damaged_pages", c"off"),
     (c"event_triggers", c"off"),
     (c"max_parallel_workers_per_gather", c"0"),
+    // Segments are frozen at the pace of autovacuum.
+    (c"vacuum_cost_delay", c"2ms"),
     (c"jit", c"off"),
     // Every statement is a look-up by a key or reads a whole table. A plan that is kept was made when the tables were small.
     (c"plan_cache_mode", c"force_generic_plan"),

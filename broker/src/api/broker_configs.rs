@@ -3,6 +3,7 @@
 
 use crate::catalog::config_keys::CONFIG_KEYS;
 use crate::catalog::config_values::Kind;
+use crate::catalog::configs::TopicDefaults;
 use crate::limits;
 use crate::settings::Settings;
 
@@ -41,7 +42,11 @@ pub fn broker_configs(settings: &Settings) -> Vec<BrokerConfig> {
         Some(BrokerConfig {
             name: key.broker_key?,
             kind: key.kind,
-            value: key.default.map(str::to_owned),
+            value: settings
+                .topic_defaults
+                .set(key.name)
+                .map(|(_, value)| value)
+                .or(key.default.map(str::to_owned)),
             default: key.default.map(str::to_owned),
             documentation: key.documentation,
         })
@@ -86,7 +91,6 @@ fn constants() -> impl Iterator<Item = BrokerConfig> {
             None,
             "Default of retention.ms, in minutes.",
         ),
-        ("log.retention.ms", Kind::Long, None, "Default of retention.ms."),
         ("log.roll.hours", Kind::Int, Some("168"), "Default of segment.ms, in hours."),
         (
             "log.roll.jitter.hours",
@@ -95,7 +99,6 @@ fn constants() -> impl Iterator<Item = BrokerConfig> {
             "Default of segment.jitter.ms, in hours.",
         ),
         ("log.roll.jitter.ms", Kind::Long, None, "Default of segment.jitter.ms."),
-        ("log.roll.ms", Kind::Long, None, "Default of segment.ms."),
     ]
     .into_iter()
     .map(|(name, kind, value, documentation)| (name, kind, value.map(str::to_owned), documentation))
@@ -137,6 +140,8 @@ impl Values {
             tail_cache_bytes,
             fetch_sessions,
             min_free_disk,
+            topic_defaults,
+            log_retention_check_interval,
             auto_create_topics,
             default_partitions,
             acks1_async,
@@ -251,6 +256,16 @@ impl Values {
             min_free_disk,
             "Bytes of free disk space below which produce requests are refused.",
         );
+        values.add_topic_defaults(topic_defaults);
+        for name in ["log.retention.check.interval.ms", "pg_kafka.log_retention_check_interval"] {
+            let interval_ms = log_retention_check_interval.as_millis();
+            values.add(
+                name,
+                Kind::Long,
+                interval_ms,
+                "Milliseconds between two looks at what retention deletes.",
+            );
+        }
         let name = "pg_kafka.acks1_async";
         values.add(
             name,
@@ -321,6 +336,48 @@ impl Values {
         values
     }
 
+    /// Kafka's names that are synonyms of a topic's key are added with the keys.
+    fn add_topic_defaults(&mut self, defaults: &TopicDefaults) {
+        let TopicDefaults {
+            retention_ms,
+            retention_bytes,
+            segment_bytes,
+            segment_ms,
+        } = defaults;
+        let set = |key| defaults.set(key).map(|(_, value)| value);
+        self.add_nullable(
+            "log.retention.ms",
+            Kind::Long,
+            set("retention.ms"),
+            "Default of retention.ms.",
+        );
+        self.add_nullable("log.roll.ms", Kind::Long, set("segment.ms"), "Default of segment.ms.");
+        for (name, value, documentation) in [
+            (
+                "pg_kafka.log_retention_time",
+                *retention_ms,
+                "Default of retention.ms, in milliseconds.",
+            ),
+            (
+                "pg_kafka.log_retention_bytes",
+                *retention_bytes,
+                "Default of retention.bytes.",
+            ),
+            (
+                "pg_kafka.log_segment_bytes",
+                (*segment_bytes).into(),
+                "Default of segment.bytes.",
+            ),
+            (
+                "pg_kafka.log_roll_time",
+                *segment_ms,
+                "Default of segment.ms, in milliseconds.",
+            ),
+        ] {
+            self.add(name, Kind::Long, value, documentation);
+        }
+    }
+
     fn add(&mut self, name: &'static str, kind: Kind, value: impl ToString, documentation: &'static str) {
         self.add_nullable(name, kind, Some(value.to_string()), documentation);
     }
@@ -360,6 +417,34 @@ mod tests {
         assert_eq!(values("log.cleanup.policy"), (Some("delete"), Some("delete")));
         assert_eq!(values("log.retention.ms"), (None, None));
         assert_eq!(values("connections.max.idle.ms"), (Some("600000"), Some("600000")));
+    }
+
+    #[test]
+    fn defaults_of_topics_are_shown_where_they_are_set() {
+        let mut settings = Settings::default();
+        settings.topic_defaults.retention_ms = 5000;
+        settings.topic_defaults.segment_bytes = 1 << 20;
+        settings.log_retention_check_interval = std::time::Duration::from_secs(1);
+        let configs = broker_configs(&settings);
+        let value = |name: &str| {
+            let config = configs.iter().find(|config| config.name == name).unwrap();
+            config.value.as_deref()
+        };
+        for name in ["log.retention.ms", "pg_kafka.log_retention_time"] {
+            assert_eq!(value(name), Some("5000"), "{name}");
+        }
+        for name in ["log.segment.bytes", "pg_kafka.log_segment_bytes"] {
+            assert_eq!(value(name), Some("1048576"), "{name}");
+        }
+        assert_eq!(
+            (value("log.roll.ms"), value("pg_kafka.log_roll_time")),
+            (None, Some("604800000"))
+        );
+        assert_eq!(
+            (value("log.retention.bytes"), value("pg_kafka.log_retention_bytes")),
+            (Some("-1"), Some("-1"))
+        );
+        assert_eq!(value("log.retention.check.interval.ms"), Some("1000"));
     }
 
     #[test]

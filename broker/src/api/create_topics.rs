@@ -21,9 +21,9 @@ use kafka_protocol::messages::{CreateTopicsRequest, CreateTopicsResponse, TopicN
 use kafka_protocol::protocol::StrBytes;
 use kafka_protocol::ResponseError;
 
-use super::describe_configs::source;
+use super::describe_configs::source_of;
 use super::{Context, RequestInfo};
-use crate::catalog::configs::TopicConfigs;
+use crate::catalog::configs::{TopicConfigs, TopicDefaults};
 use crate::catalog::create::{check_topic, check_total, CreateError, CreateRules, TopicRequest};
 use crate::catalog::Topics;
 use crate::storage::engine::NewTopic;
@@ -41,7 +41,7 @@ pub async fn handle(context: &Context, request: &RequestInfo, body: CreateTopics
         let deadline = Instant::now() + Duration::from_millis(u64::try_from(body.timeout_ms).unwrap_or_default());
         plan.carry_out(context, deadline).await;
     }
-    plan.respond(request.version)
+    plan.respond(request.version, &settings.topic_defaults)
 }
 
 /// One topic of the request: what is to be made, or why not.
@@ -101,9 +101,9 @@ impl Plan {
         }
     }
 
-    fn respond(self, version: i16) -> CreateTopicsResponse {
+    fn respond(self, version: i16, defaults: &TopicDefaults) -> CreateTopicsResponse {
         let results = self.entries.into_iter().map(|entry| match entry.outcome {
-            Ok(topic) => made(entry.name, topic, version),
+            Ok(topic) => made(entry.name, topic, version, defaults),
             Err((error, message)) => CreatableTopicResult::default()
                 .with_name(entry.name)
                 .with_error_code(error.code())
@@ -155,7 +155,7 @@ pub(super) fn admin_code(error: &StorageError) -> ResponseError {
     }
 }
 
-fn made(name: TopicName, topic: NewTopic, version: i16) -> CreatableTopicResult {
+fn made(name: TopicName, topic: NewTopic, version: i16, defaults: &TopicDefaults) -> CreatableTopicResult {
     let result = CreatableTopicResult::default()
         .with_name(name)
         .with_topic_id(topic.id)
@@ -165,7 +165,7 @@ fn made(name: TopicName, topic: NewTopic, version: i16) -> CreatableTopicResult 
     if version < 5 {
         return result;
     }
-    let configs = TopicConfigs::from_overrides(topic.configs);
+    let configs = TopicConfigs::new(topic.configs, defaults);
     let described = configs.described_keys().map(|key| {
         let set = configs.overrides.get(key.name);
         // Kafka gives what was set as it was written, and the default as it is.
@@ -173,7 +173,7 @@ fn made(name: TopicName, topic: NewTopic, version: i16) -> CreatableTopicResult 
         CreatableTopicConfigs::default()
             .with_name(StrBytes::from_static_str(key.name))
             .with_value(value.map(StrBytes::from_string))
-            .with_config_source(if set.is_some() { source::TOPIC } else { source::DEFAULT })
+            .with_config_source(source_of(&configs, key))
     });
     let described = described.collect();
     result.with_configs(Some(described))
@@ -208,7 +208,7 @@ mod tests {
 
     fn validate(version: i16, topics: Vec<CreatableTopic>) -> CreateTopicsResponse {
         let body = CreateTopicsRequest::default().with_topics(topics);
-        let response = Plan::new(&body, &sample::topics(&[("there", 1)]), &RULES).respond(version);
+        let response = Plan::new(&body, &sample::topics(&[("there", 1)]), &RULES).respond(version, &TopicDefaults::default());
         assert_encodes(ApiKey::CreateTopics, version, &response);
         response
     }

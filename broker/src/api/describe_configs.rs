@@ -124,16 +124,29 @@ fn check_broker(settings: &Settings, name: &str, or_empty: &str) -> Result<(), R
 fn topic_entry(configs: &TopicConfigs, key: &'static ConfigKey, body: &DescribeConfigsRequest) -> DescribeConfigsResourceResult {
     let (set, value) = configs.describe(key);
     let own = set.then(|| synonym(key.name, value.clone(), source::TOPIC));
+    let static_brokers = configs.defaults().set(key.name);
+    let static_brokers = static_brokers.map(|(name, value)| synonym(name, Some(value), source::STATIC_BROKER));
     let brokers = key
         .broker_key
         .map(|name| synonym(name, key.default.map(str::to_owned), source::DEFAULT));
     DescribeConfigsResourceResult::default()
         .with_name(StrBytes::from_static_str(key.name))
         .with_value(value.map(StrBytes::from_string))
-        .with_config_source(if set { source::TOPIC } else { source::DEFAULT })
-        .with_synonyms(asked_synonyms(body, own, brokers))
+        .with_config_source(source_of(configs, key))
+        .with_synonyms(asked_synonyms(body, [own, static_brokers, brokers]))
         .with_config_type(key.kind.id())
         .with_documentation(asked_documentation(body, key.documentation))
+}
+
+/// Where the value of a topic's config comes from: the topic, a setting of the broker, or Kafka's default.
+pub(super) fn source_of(configs: &TopicConfigs, key: &ConfigKey) -> i8 {
+    if configs.overrides.contains_key(key.name) {
+        source::TOPIC
+    } else if configs.defaults().set(key.name).is_some() {
+        source::STATIC_BROKER
+    } else {
+        source::DEFAULT
+    }
 }
 
 fn broker_entry(config: BrokerConfig, body: &DescribeConfigsRequest) -> DescribeConfigsResourceResult {
@@ -147,7 +160,7 @@ fn broker_entry(config: BrokerConfig, body: &DescribeConfigsRequest) -> Describe
         .with_value(config.value.map(StrBytes::from_string))
         .with_read_only(true)
         .with_config_source(if set { source::STATIC_BROKER } else { source::DEFAULT })
-        .with_synonyms(asked_synonyms(body, own, default))
+        .with_synonyms(asked_synonyms(body, [own, None, default]))
         .with_config_type(config.kind.id())
         .with_documentation(asked_documentation(body, config.documentation))
 }
@@ -159,15 +172,11 @@ fn synonym(name: &'static str, value: Option<String>, source: i8) -> DescribeCon
         .with_source(source)
 }
 
-fn asked_synonyms(
-    body: &DescribeConfigsRequest,
-    first: Option<DescribeConfigsSynonym>,
-    second: Option<DescribeConfigsSynonym>,
-) -> Vec<DescribeConfigsSynonym> {
+fn asked_synonyms(body: &DescribeConfigsRequest, synonyms: [Option<DescribeConfigsSynonym>; 3]) -> Vec<DescribeConfigsSynonym> {
     if !body.include_synonyms {
         return Vec::new();
     }
-    first.into_iter().chain(second).collect()
+    synonyms.into_iter().flatten().collect()
 }
 
 fn asked_documentation(body: &DescribeConfigsRequest, documentation: &'static str) -> Option<StrBytes> {
@@ -179,6 +188,8 @@ mod tests {
     use super::*;
     use crate::api::encoding::assert_encodes;
     use crate::api::table::ApiKey;
+    use crate::catalog::config_keys::config_key;
+    use crate::catalog::configs::TopicDefaults;
     use crate::catalog::sample;
     use std::sync::Arc;
 
@@ -244,6 +255,38 @@ mod tests {
         assert_eq!((default.value.as_deref(), default.config_source), (Some("delete"), 5));
         assert_eq!(synonyms(default), [("log.cleanup.policy", Some("delete"), 5)]);
         assert!(default.documentation.as_ref().is_some_and(|text| !text.is_empty()));
+    }
+
+    #[test]
+    fn a_setting_of_the_broker_stands_between_the_topic_and_the_default() {
+        let defaults = TopicDefaults {
+            segment_bytes: 1 << 20,
+            ..TopicDefaults::default()
+        };
+        let describe = |overrides: &[(&str, &str)], key| {
+            let overrides = overrides.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+            let configs = TopicConfigs::new(overrides.collect(), &defaults);
+            let body = DescribeConfigsRequest::default().with_include_synonyms(true);
+            topic_entry(&configs, config_key(key).unwrap(), &body)
+        };
+        let set = ("log.segment.bytes", Some("1048576"), source::STATIC_BROKER);
+        let default = ("log.segment.bytes", Some("1073741824"), source::DEFAULT);
+        let broker = describe(&[], "segment.bytes");
+        assert_eq!(
+            (broker.value.as_deref(), broker.config_source),
+            (Some("1048576"), source::STATIC_BROKER)
+        );
+        assert_eq!(synonyms(&broker), [set, default]);
+        let topic = describe(&[("segment.bytes", "2000000")], "segment.bytes");
+        assert_eq!(
+            (topic.value.as_deref(), topic.config_source),
+            (Some("2000000"), source::TOPIC)
+        );
+        assert_eq!(
+            synonyms(&topic),
+            [("segment.bytes", Some("2000000"), source::TOPIC), set, default]
+        );
+        assert_eq!(describe(&[], "retention.bytes").config_source, source::DEFAULT);
     }
 
     #[test]

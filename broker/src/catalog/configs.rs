@@ -23,6 +23,47 @@ pub enum TopicCompression {
     Zstd(i32),
 }
 
+/// What counts for topics that do not set it, of the keys for which the broker's settings say so.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicDefaults {
+    /// `retention.ms`, Kafka's `log.retention.ms`; negative: no limit.
+    pub retention_ms: i64,
+    /// `retention.bytes`, Kafka's `log.retention.bytes`; negative: no limit.
+    pub retention_bytes: i64,
+    /// `segment.bytes`, Kafka's `log.segment.bytes`.
+    pub segment_bytes: i32,
+    /// `segment.ms`, Kafka's `log.roll.ms`.
+    pub segment_ms: i64,
+}
+
+impl Default for TopicDefaults {
+    /// Kafka's own.
+    fn default() -> Self {
+        const WEEK_MS: i64 = 7 * 24 * 3600 * 1000;
+        TopicDefaults {
+            retention_ms: WEEK_MS,
+            retention_bytes: -1,
+            segment_bytes: 1 << 30,
+            segment_ms: WEEK_MS,
+        }
+    }
+}
+
+impl TopicDefaults {
+    /// The value for a key, and the broker's config that sets it; `None` where no setting has a part in it, or where it is Kafka's own.
+    pub fn set(&self, key: &str) -> Option<(&'static str, String)> {
+        let kafkas = TopicDefaults::default();
+        let (name, value, default) = match key {
+            "retention.ms" => ("log.retention.ms", self.retention_ms, kafkas.retention_ms),
+            "retention.bytes" => ("log.retention.bytes", self.retention_bytes, kafkas.retention_bytes),
+            "segment.bytes" => ("log.segment.bytes", self.segment_bytes.into(), kafkas.segment_bytes.into()),
+            "segment.ms" => ("log.roll.ms", self.segment_ms, kafkas.segment_ms),
+            _ => return None,
+        };
+        (value != default).then(|| (name, value.to_string()))
+    }
+}
+
 /// A topic's configs: what was set, and the values that produce, fetch and the segments use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TopicConfigs {
@@ -48,7 +89,10 @@ pub struct TopicConfigs {
     pub retention_bytes: Option<u64>,
     /// `segment.ms`: age at which the next segment is begun.
     pub segment_ms: i64,
+    /// `segment.jitter.ms`: by how much sooner, at most.
+    pub segment_jitter_ms: i64,
     segment_bytes: u64,
+    defaults: TopicDefaults,
 }
 
 impl Default for TopicConfigs {
@@ -58,9 +102,17 @@ impl Default for TopicConfigs {
 }
 
 impl TopicConfigs {
-    /// Takes over stored overrides. Unknown keys and values that do not parse keep their default.
+    /// Takes over stored overrides, with Kafka's defaults.
     pub fn from_overrides(overrides: BTreeMap<String, String>) -> Self {
-        let values = Effective { overrides: &overrides };
+        Self::new(overrides, &TopicDefaults::default())
+    }
+
+    /// Takes over stored overrides. Unknown keys and values that do not parse keep their default.
+    pub fn new(overrides: BTreeMap<String, String>, defaults: &TopicDefaults) -> Self {
+        let values = Effective {
+            overrides: &overrides,
+            defaults,
+        };
         let compression = match values.string("compression.type").as_str() {
             "uncompressed" => TopicCompression::None,
             "gzip" => TopicCompression::Gzip(values.int("compression.gzip.level")),
@@ -90,9 +142,16 @@ impl TopicConfigs {
             retention_ms: Some(values.long("retention.ms")).filter(|ms| *ms >= 0),
             retention_bytes: u64::try_from(values.long("retention.bytes")).ok(),
             segment_ms: values.long("segment.ms"),
+            segment_jitter_ms: values.long("segment.jitter.ms"),
             segment_bytes: u64::try_from(segment_bytes).unwrap_or_default(),
+            defaults: defaults.clone(),
             overrides,
         }
+    }
+
+    /// What counts for this topic where it sets nothing.
+    pub fn defaults(&self) -> &TopicDefaults {
+        &self.defaults
     }
 
     /// `segment.bytes`, or `internal.segment.bytes` where it is set: size of a segment's table at which the next one is begun.
@@ -104,6 +163,7 @@ impl TopicConfigs {
     pub fn describe(&self, key: &'static ConfigKey) -> (bool, Option<String>) {
         let values = Effective {
             overrides: &self.overrides,
+            defaults: &self.defaults,
         };
         let value = values.value(key.name).map(|value| value.to_string());
         (self.overrides.contains_key(key.name), value)
@@ -119,13 +179,18 @@ impl TopicConfigs {
 
 struct Effective<'a> {
     overrides: &'a BTreeMap<String, String>,
+    defaults: &'a TopicDefaults,
 }
 
 impl Effective<'_> {
     fn value(&self, name: &str) -> Option<Value> {
         let key = config_key(name)?;
         let set = self.overrides.get(name).and_then(|text| key.parse(text).ok());
-        set.or_else(|| key.parse(key.default?).ok())
+        let default = || match self.defaults.set(name) {
+            Some((_, value)) => key.parse(&value).ok(),
+            None => key.parse(key.default?).ok(),
+        };
+        set.or_else(default)
     }
 
     fn int(&self, name: &str) -> i32 {
@@ -160,7 +225,11 @@ pub fn check_overrides(overrides: &BTreeMap<String, String>) -> Result<(), Confi
             key.parse(text)?;
         }
     }
-    let values = Effective { overrides };
+    let defaults = TopicDefaults::default();
+    let values = Effective {
+        overrides,
+        defaults: &defaults,
+    };
     let (min, max) = (values.long("min.compaction.lag.ms"), values.long("max.compaction.lag.ms"));
     if min > max {
         return Err(ConfigError::CompactionLag { min, max });

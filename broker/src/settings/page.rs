@@ -54,11 +54,13 @@ fn with_unit(number: i32, unit: Unit) -> String {
     let units: &[(i32, &str)] = match unit {
         Unit::Count => return number.to_string(),
         Unit::Bytes => &[(1 << 30, "GB"), (1 << 20, "MB"), (1 << 10, "kB"), (1, "B")],
+        Unit::Kilobytes => &[(1 << 30, "TB"), (1 << 20, "GB"), (1 << 10, "MB"), (1, "kB")],
         Unit::Megabytes => &[(1 << 20, "TB"), (1 << 10, "GB"), (1, "MB")],
         Unit::Milliseconds => &[(86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1000, "s"), (1, "ms")],
+        Unit::Seconds => &[(86_400, "d"), (3600, "h"), (60, "min"), (1, "s")],
         Unit::Minutes => &[(1440, "d"), (60, "h"), (1, "min")],
     };
-    let fitting = units.iter().find(|(size, _)| number != 0 && number % size == 0);
+    let fitting = units.iter().find(|(size, _)| number > 0 && number % size == 0);
     fitting.map_or_else(|| number.to_string(), |(size, name)| format!("{}{name}", number / size))
 }
 

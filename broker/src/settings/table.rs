@@ -15,10 +15,14 @@ pub enum Unit {
     Count,
     /// Bytes.
     Bytes,
+    /// Kilobytes of 1024 bytes.
+    Kilobytes,
     /// Megabytes of 1024 kilobytes.
     Megabytes,
     /// Milliseconds.
     Milliseconds,
+    /// Seconds.
+    Seconds,
     /// Minutes.
     Minutes,
 }
@@ -274,6 +278,46 @@ pub const SETTINGS: &[Setting] = &[
                  pg_wal and of the database's tablespace. Below it, producing and making topics is answered with KAFKA_STORAGE_ERROR, everything else goes on; a little above it they are \
                  taken again. It keeps room for the write-ahead log, without which Postgres stops. 0 turns it off.",
         fill: |s, v| s.broker.min_free_disk = (v.size() as u64) << 20,
+    },
+    Setting {
+        name: "log_retention_time",
+        kind: integer(7 * 24 * 3600, -1, i32::MAX, Unit::Seconds),
+        change: Change::Reload,
+        summary: "Time for which records are kept, of topics that do not set retention.ms",
+        detail: "Kafka's log.retention.ms. -1 is for ever. It counts for the largest timestamp of what is in a segment of a partition.",
+        fill: |s, v| s.broker.topic_defaults.retention_ms = if v.integer() < 0 { -1 } else { i64::from(v.integer()) * 1000 },
+    },
+    Setting {
+        name: "log_retention_bytes",
+        kind: integer(-1, -1, i32::MAX, Unit::Kilobytes),
+        change: Change::Reload,
+        summary: "Bytes that are kept of each partition, of topics that do not set retention.bytes",
+        detail: "Kafka's log.retention.bytes. -1 is no limit.",
+        fill: |s, v| s.broker.topic_defaults.retention_bytes = if v.integer() < 0 { -1 } else { i64::from(v.integer()) * 1024 },
+    },
+    Setting {
+        name: "log_segment_bytes",
+        kind: integer(1024 * MIB, MIB, i32::MAX, Unit::Bytes),
+        change: Change::Reload,
+        summary: "Size of a segment at which the next one is begun, of topics that do not set segment.bytes",
+        detail: "Kafka's log.segment.bytes. A segment holds all partitions of its topic.",
+        fill: |s, v| s.broker.topic_defaults.segment_bytes = v.integer(),
+    },
+    Setting {
+        name: "log_roll_time",
+        kind: integer(7 * 24 * 3600, 1, i32::MAX, Unit::Seconds),
+        change: Change::Reload,
+        summary: "Age of a segment at which the next one is begun, of topics that do not set segment.ms",
+        detail: "Kafka's log.roll.ms.",
+        fill: |s, v| s.broker.topic_defaults.segment_ms = i64::from(v.integer()) * 1000,
+    },
+    Setting {
+        name: "log_retention_check_interval",
+        kind: integer(300_000, 1, i32::MAX, Unit::Milliseconds),
+        change: Change::Reload,
+        summary: "Time between two looks at what retention deletes",
+        detail: "Kafka's log.retention.check.interval.ms.",
+        fill: |s, v| s.broker.log_retention_check_interval = v.milliseconds(),
     },
     Setting {
         name: "auto_create_topics",

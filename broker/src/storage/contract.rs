@@ -14,6 +14,7 @@ mod groups;
 mod producers;
 mod read;
 mod transactions;
+mod upkeep;
 
 /// One check of the contract.
 pub struct Check<E> {
@@ -85,6 +86,10 @@ contract! {
     catalog::a_missing_segment_cannot_be_locked,
     catalog::the_cluster_id_stays,
     catalog::leader_epochs_rise,
+    upkeep::the_time_index_is_summed_up,
+    upkeep::a_rewritten_segment_takes_the_place_of_others,
+    upkeep::an_unfinished_rewrite_leaves_nothing,
+    upkeep::freezing_changes_nothing_that_is_read,
     producers::snapshots_are_kept_one_per_partition,
     producers::a_snapshot_goes_with_an_append,
     producers::snapshots_go_with_their_topic,

@@ -67,8 +67,29 @@ pub struct SegmentRecord {
     /// The offset of each partition's first record that may be in this segment; `None` while the segment was made ahead and holds
     /// nothing. A partition beyond the end of the list was added later and starts at 0.
     pub base_offsets: Option<Vec<i64>>,
+    /// What the relative offsets of each partition count from; `None`: from its base offset. It differs where a segment took in what was
+    /// left of segments before it: their relative offsets are negative.
+    pub origins: Option<Vec<i64>>,
     /// Size of the table's heap in bytes.
     pub bytes: u64,
+}
+
+impl SegmentRecord {
+    /// The offset of the partition's first record that may be in the segment; `None` while it holds nothing yet.
+    pub fn base_offset(&self, partition: i32) -> Option<i64> {
+        Some(offset_in(self.base_offsets.as_ref()?, partition))
+    }
+
+    /// What the partition's relative offsets count from; `None` while the segment holds nothing yet.
+    pub fn origin(&self, partition: i32) -> Option<i64> {
+        Some(offset_in(self.origins.as_ref().or(self.base_offsets.as_ref())?, partition))
+    }
+}
+
+/// A partition that is beyond the list was added later and begins at 0.
+fn offset_in(offsets: &[i64], partition: i32) -> i64 {
+    let index = usize::try_from(partition).ok();
+    index.and_then(|index| offsets.get(index)).copied().unwrap_or(0)
 }
 
 /// A stored partition.
@@ -155,8 +176,47 @@ pub struct TimeIndexEntry {
     pub start_offset: i64,
     /// First offset after the stretch.
     pub end_offset: i64,
+    /// Bytes of the batches in it.
+    pub bytes: u64,
     /// Largest timestamp of a batch in it, milliseconds since 1970.
     pub max_timestamp_ms: i64,
+}
+
+/// What the time index says of one partition's part of one segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PartFacts {
+    /// The segment's number.
+    pub segment: i32,
+    /// Partition.
+    pub partition: i32,
+    /// How many offsets the entries cover.
+    pub offsets: i64,
+    /// Bytes of the batches that they cover.
+    pub bytes: u64,
+    /// The same of the entries that reach beyond the partition's log start.
+    pub live_bytes: u64,
+    /// Largest timestamp of all.
+    pub max_timestamp_ms: i64,
+}
+
+/// How far transaction ids are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TransactionIds {
+    /// The next one, counted on beyond 32 bits.
+    pub next: u64,
+    /// Age of a table at which the database goes through it whatever is set for it (`autovacuum_freeze_max_age`).
+    pub freeze_max_age: u32,
+}
+
+/// How long ago, in transaction ids, a segment's table was made or last frozen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SegmentAge {
+    /// The segment's number.
+    pub segment: i32,
+    /// Its age.
+    pub transactions: u32,
+    /// Whether all of it was frozen since it was written last.
+    pub is_frozen: bool,
 }
 
 /// The producers of a partition as they were when its log ended at an offset.
@@ -249,6 +309,24 @@ pub trait Engine: GroupStorage {
     fn segment_size(&mut self, segment: SegmentId) -> EngineResult<u64>;
     /// The time index entries of a partition in a segment, ascending.
     fn time_index(&mut self, segment: SegmentId, partition: i32) -> EngineResult<Vec<TimeIndexEntry>>;
+    /// The sums of a topic's time index, of each part that has entries, ascending by segment and partition.
+    fn part_facts(&mut self, topic: TopicNumber) -> EngineResult<Vec<PartFacts>>;
+
+    /// Begins to rewrite a segment: makes a second, empty table for it. One at a time, and in a transaction without other appends.
+    fn begin_rewrite(&mut self, segment: SegmentId) -> EngineResult<()>;
+    /// Appends batches to the table that [`Engine::begin_rewrite`] made.
+    fn append_rewritten(&mut self, batches: &[PlacedBatch]) -> EngineResult<()>;
+    /// Lets that table take the place of its segment, with these base offsets and origins, and drops the segments `merged` with what is
+    /// known of them; the time index of all of them is empty then. `Busy` if another session uses one of the tables.
+    fn finish_rewrite(&mut self, merged: &[SegmentId], base_offsets: &[i64], origins: &[i64]) -> EngineResult<()>;
+
+    /// How far transaction ids are.
+    fn transaction_ids(&mut self) -> EngineResult<TransactionIds>;
+    /// The ages of a topic's segments, ascending.
+    fn segment_ages(&mut self, topic: TopicNumber) -> EngineResult<Vec<SegmentAge>>;
+    /// Freezes a segment that is not written any more, as far as no older snapshot tells its rows apart; not at all while another session
+    /// has it locked. Outside a transaction, and not undone by one.
+    fn freeze_segment(&mut self, segment: SegmentId) -> EngineResult<()>;
 
     /// The snapshots of a topic's producers, of the partitions that have one, ascending.
     fn producer_snapshots(&mut self, topic: TopicNumber) -> EngineResult<Vec<ProducerSnapshot>>;

@@ -5,6 +5,7 @@
 //! * [`engine`] is what a database must be able to do: short synchronous calls inside one transaction. Postgres implements it in
 //!   the extension (`src/store`), `model` in memory.
 //! * [`disk`] knows whether there is room to write.
+//! * [`upkeep`] keeps the log small: segments made ahead and dropped, retention, rewriting.
 //! * [`runner`] turns waiting jobs into groups, one transaction each, over any engine.
 //! * `contract` is what any engine must pass, under the feature `contract` and in this crate's own tests, as `model` is.
 
@@ -18,9 +19,11 @@ pub mod groups;
 pub mod jobs;
 #[cfg(any(test, feature = "contract"))]
 pub mod model;
+pub mod parts;
 pub mod runner;
 #[cfg(any(test, feature = "contract"))]
 pub mod running;
+pub mod stretch;
 pub mod upkeep;
 
 use std::collections::VecDeque;

@@ -11,8 +11,8 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use super::engine::{
-    AppendOutcome, CommitMode, Engine, EngineError, EngineResult, LogPosition, NewTopic, PlacedBatch, ProducerSnapshot,
-    SegmentId, TimeIndexEntry, TopicNumber, TopicRecord,
+    AppendOutcome, CommitMode, Engine, EngineError, EngineResult, LogPosition, NewTopic, PartFacts, PlacedBatch,
+    ProducerSnapshot, SegmentAge, SegmentId, TimeIndexEntry, TopicNumber, TopicRecord, TransactionIds,
 };
 
 mod groups;
@@ -46,6 +46,13 @@ pub enum Call {
     LastHeader,
     SegmentSize,
     TimeIndex,
+    PartFacts,
+    BeginRewrite,
+    AppendRewritten,
+    FinishRewrite,
+    TransactionIds,
+    SegmentAges,
+    FreezeSegment,
     ProducerSnapshots,
     LoadTopics,
     CreateTopic,
@@ -154,6 +161,11 @@ impl ModelDatabase {
         });
     }
 
+    /// Forgets failures that were ordered and did not happen yet.
+    pub fn clear_failures(&self) {
+        self.shared().failures.clear();
+    }
+
     /// Another session holds the segment against reading and writing, until [`ModelDatabase::release_segment`].
     pub fn hold_segment(&self, segment: SegmentId) {
         self.shared().segments_held.insert(segment);
@@ -219,6 +231,8 @@ struct Work {
     wrote: bool,
     appended: bool,
     made_tables: bool,
+    /// The segment that is being rewritten, and its new table.
+    rewrite: Option<(SegmentId, Segment)>,
 }
 
 struct Transaction {
@@ -333,6 +347,7 @@ impl Engine for ModelEngine {
             wrote: false,
             appended: false,
             made_tables: false,
+            rewrite: None,
         };
         self.transaction = Some(Transaction {
             work,
@@ -572,6 +587,81 @@ impl Engine for ModelEngine {
         self.bookkeeping(Call::TimeIndex, |work, _| {
             Ok(work.state.segment(segment)?.time_index(partition))
         })
+    }
+
+    fn part_facts(&mut self, topic: TopicNumber) -> EngineResult<Vec<PartFacts>> {
+        self.bookkeeping(Call::PartFacts, |work, _| work.state.part_facts(topic))
+    }
+
+    fn begin_rewrite(&mut self, segment: SegmentId) -> EngineResult<()> {
+        self.bookkeeping(Call::BeginRewrite, |work, _| {
+            work.make_tables()?;
+            work.state.segment(segment)?;
+            match work.rewrite.replace((segment, Segment::default())) {
+                None => Ok(()),
+                Some(_) => Err(database_error("55000", "a second rewrite")),
+            }
+        })
+    }
+
+    fn append_rewritten(&mut self, batches: &[PlacedBatch]) -> EngineResult<()> {
+        self.inside(Call::AppendRewritten, |work, _| match &mut work.rewrite {
+            Some((_, segment)) => segment.append(batches).map(|_| ()),
+            None => Err(database_error("55000", "no rewrite")),
+        })
+    }
+
+    fn finish_rewrite(&mut self, merged: &[SegmentId], base_offsets: &[i64], origins: &[i64]) -> EngineResult<()> {
+        self.bookkeeping(Call::FinishRewrite, |work, shared| {
+            let Some((id, mut segment)) = work.rewrite.take() else {
+                return Err(database_error("55000", "no rewrite"));
+            };
+            if let Some(held) = merged
+                .iter()
+                .chain([&id])
+                .find(|segment| shared.segments_held.contains(segment))
+            {
+                return Err(EngineError::Busy(format!("{held:?}")));
+            }
+            segment.place(base_offsets, origins);
+            work.state.put_rewritten(id, segment, merged)
+        })
+    }
+
+    fn transaction_ids(&mut self) -> EngineResult<TransactionIds> {
+        self.inside(Call::TransactionIds, |_, shared| {
+            Ok(TransactionIds {
+                next: shared.current().0,
+                freeze_max_age: 200_000_000,
+            })
+        })
+    }
+
+    fn segment_ages(&mut self, topic: TopicNumber) -> EngineResult<Vec<SegmentAge>> {
+        self.bookkeeping(Call::SegmentAges, |work, _| work.state.segment_ages(topic))
+    }
+
+    fn freeze_segment(&mut self, segment: SegmentId) -> EngineResult<()> {
+        self.enter(Call::FreezeSegment)?;
+        if self.transaction.is_some() {
+            return Err(database_error("25001", "a segment is frozen outside a transaction"));
+        }
+        self.begin()?;
+        let frozen = self.inside(Call::FreezeSegment, |work, shared| {
+            if shared.segments_held.contains(&segment) {
+                return Ok(());
+            }
+            work.wrote = true;
+            work.state.segment_mut(segment)?.freeze();
+            Ok(())
+        });
+        match frozen {
+            Ok(()) => self.commit(CommitMode::Async).map(|_| ()),
+            Err(error) => {
+                self.rollback();
+                Err(error)
+            }
+        }
     }
 
     fn producer_snapshots(&mut self, topic: TopicNumber) -> EngineResult<Vec<ProducerSnapshot>> {

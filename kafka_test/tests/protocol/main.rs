@@ -42,6 +42,7 @@ mod partition_reassignments;
 mod pipelining;
 mod produce;
 mod produce_validation;
+mod retention;
 mod sync_group;
 mod update_features;
 

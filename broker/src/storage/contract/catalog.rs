@@ -266,6 +266,7 @@ pub(super) fn the_time_index_is_kept<E: Engine>(open: &mut dyn FnMut() -> E) {
         partition,
         start_offset,
         end_offset: start_offset + 10,
+        bytes: 1 << 40,
         max_timestamp_ms,
     };
     let (a, b, c) = (

@@ -9,9 +9,10 @@ use uuid::Uuid;
 use super::database_error;
 use super::groups::GroupTables;
 use crate::storage::engine::{
-    EngineError, EngineResult, NewTopic, PartitionRecord, PlacedBatch, ProducerSnapshot, SegmentId, SegmentRecord,
-    TimeIndexEntry, TopicNumber, TopicRecord,
+    EngineError, EngineResult, NewTopic, PartFacts, PartitionRecord, PlacedBatch, ProducerSnapshot, SegmentAge, SegmentId,
+    SegmentRecord, TimeIndexEntry, TopicNumber, TopicRecord,
 };
+use crate::wire::batch::BatchHeader;
 use crate::wire::BATCH_HEADER_BYTES;
 
 const PAGE_BYTES: u64 = 8192;
@@ -39,8 +40,10 @@ struct Topic {
 #[derive(Clone, Default)]
 pub(super) struct Segment {
     base_offsets: Option<Vec<i64>>,
+    origins: Option<Vec<i64>>,
     batches: BTreeMap<(i32, i32), Bytes>,
     payload_bytes: u64,
+    is_frozen: bool,
     time_index: BTreeMap<(i32, i64), TimeIndexEntry>,
 }
 
@@ -55,6 +58,11 @@ fn last_offset_delta(batch: &Bytes) -> i32 {
         .get(23..27)
         .and_then(|field| field.try_into().ok())
         .map_or(0, i32::from_be_bytes)
+}
+
+/// Bytes of the whole batch by its header, 0 if there is none.
+pub(super) fn size_of_batch(batch: &[u8]) -> usize {
+    BatchHeader::parse(batch).map_or(0, |header| header.size_bytes())
 }
 
 fn missing(what: impl std::fmt::Debug) -> EngineError {
@@ -108,6 +116,52 @@ impl State {
             .remove(&id.number)
             .map(|_| ())
             .ok_or_else(|| missing(id))
+    }
+
+    /// Puts a rewritten segment in its place and forgets those that were merged into it.
+    pub(super) fn put_rewritten(&mut self, id: SegmentId, segment: Segment, merged: &[SegmentId]) -> EngineResult<()> {
+        self.segment(id)?;
+        for merged in merged {
+            self.drop_segment(*merged)?;
+        }
+        self.topic_mut(id.topic)?.segments.insert(id.number, Arc::new(segment));
+        Ok(())
+    }
+
+    pub(super) fn part_facts(&self, number: TopicNumber) -> EngineResult<Vec<PartFacts>> {
+        let topic = self.topic(number)?;
+        let mut facts: BTreeMap<(i32, i32), PartFacts> = BTreeMap::new();
+        for (segment, entries) in topic.segments.iter().map(|(number, segment)| (*number, &segment.time_index)) {
+            for entry in entries.values() {
+                let log_start = usize::try_from(entry.partition)
+                    .ok()
+                    .and_then(|index| topic.partitions.get(index))
+                    .map_or(0, |partition| partition.log_start_offset);
+                let part = facts.entry((segment, entry.partition)).or_insert(PartFacts {
+                    segment,
+                    partition: entry.partition,
+                    offsets: 0,
+                    bytes: 0,
+                    live_bytes: 0,
+                    max_timestamp_ms: entry.max_timestamp_ms,
+                });
+                part.offsets += entry.end_offset - entry.start_offset;
+                part.bytes += entry.bytes;
+                part.live_bytes += if entry.end_offset > log_start { entry.bytes } else { 0 };
+                part.max_timestamp_ms = part.max_timestamp_ms.max(entry.max_timestamp_ms);
+            }
+        }
+        Ok(facts.into_values().collect())
+    }
+
+    pub(super) fn segment_ages(&self, number: TopicNumber) -> EngineResult<Vec<SegmentAge>> {
+        let segments = self.topic(number)?.segments.iter();
+        let ages = segments.map(|(number, segment)| SegmentAge {
+            segment: *number,
+            transactions: 0,
+            is_frozen: segment.is_frozen,
+        });
+        Ok(ages.collect())
     }
 
     pub(super) fn create_topic(&mut self, number: TopicNumber, new: &NewTopic) -> EngineResult<()> {
@@ -196,6 +250,7 @@ impl Segment {
         SegmentRecord {
             number,
             base_offsets: self.base_offsets.clone(),
+            origins: self.origins.clone(),
             bytes: self.bytes(),
         }
     }
@@ -209,7 +264,8 @@ impl Segment {
         for batch in batches {
             let mut stored = BytesMut::with_capacity(batch.bytes.len());
             batch.write_to(&mut stored);
-            self.payload_bytes += stored.len() as u64;
+            // A simulation of a large log stores headers only: they say how much they stand for.
+            self.payload_bytes += stored.len().max(size_of_batch(&stored)) as u64;
             if self
                 .batches
                 .insert((batch.partition, batch.relative_offset), stored.freeze())
@@ -229,6 +285,16 @@ impl Segment {
             None => Ok(()),
             Some(_) => Err(EngineError::Damaged("a segment is activated twice".to_owned())),
         }
+    }
+
+    pub(super) fn freeze(&mut self) {
+        self.is_frozen = true;
+    }
+
+    /// Gives a rewritten segment its offsets.
+    pub(super) fn place(&mut self, base_offsets: &[i64], origins: &[i64]) {
+        self.base_offsets = Some(base_offsets.to_vec());
+        self.origins = Some(origins.to_vec());
     }
 
     pub(super) fn add_time_index(&mut self, entries: &[TimeIndexEntry]) -> EngineResult<()> {

@@ -58,6 +58,57 @@ impl<E: Engine> Runner<E> {
         }
     }
 
+    /// Looks whether nothing is left in the segment that a topic fills: then the next one is to be made, and begun without an append.
+    pub(super) fn look_for_death(&mut self, number: TopicNumber) {
+        let Some(log) = self.logs.get(&number).filter(|log| log.is_dead()) else {
+            self.dead.remove(&number);
+            return;
+        };
+        self.dead.insert(number);
+        if log.ready().is_none() {
+            self.filling.insert(number);
+        }
+    }
+
+    /// Begins the next segment of topics of which nothing is left in the one that is being filled, so that this one can be dropped
+    /// (Kafka rolls when it deletes the active segment).
+    pub(super) fn leave_dead_segments(&mut self) {
+        for number in self.dead.clone() {
+            self.look_for_death(number);
+            if self.dead.contains(&number) && !self.busy.contains(&number) {
+                match self.leave_segment(number) {
+                    Ok(()) | Err(EngineError::Busy(_)) => {}
+                    Err(error) => tracing::warn!(topic = number.0, %error, "the next segment cannot be begun"),
+                }
+            }
+        }
+    }
+
+    fn leave_segment(&mut self, number: TopicNumber) -> EngineResult<()> {
+        let Some(log) = self.logs.get(&number) else { return Ok(()) };
+        let (Some(active), Some(ready)) = (log.active(), log.ready()) else {
+            return Ok(());
+        };
+        let (active, ready) = (log.id_of(active), log.id_of(ready));
+        let (base_offsets, stretches, snapshots) = (log.next_offsets(), log.open_stretches(), log.producer_snapshots());
+        self.transaction(|engine| {
+            engine.lock_bookkeeping()?;
+            engine.lock_segment(active)?;
+            engine.activate_segment(ready, &base_offsets)?;
+            engine.add_time_index(active, &stretches)?;
+            engine.store_producer_snapshots(number, &snapshots)
+        })?;
+        let now_ms = self.clock().now_ms;
+        if let Some(log) = self.logs.get_mut(&number) {
+            log.begin_segment(ready.number, base_offsets, now_ms);
+            log.partitions
+                .iter_mut()
+                .for_each(|partition| partition.unsnapshotted_bytes = 0);
+        }
+        self.dead.remove(&number);
+        Ok(())
+    }
+
     pub(super) fn when_durable(&mut self, position: LogPosition, completion: Completion) {
         self.in_flight.push_back(InFlight {
             position,
@@ -123,7 +174,7 @@ impl<E: Engine> Runner<E> {
         });
         match result {
             Ok((position, Ok(changed))) => {
-                let configs = Box::new(TopicConfigs::from_overrides(changed));
+                let configs = Box::new(TopicConfigs::new(changed, &self.defaults));
                 self.when_durable(
                     position,
                     Completion::Configured {
@@ -273,6 +324,7 @@ fn first_record(number: TopicNumber, topic: NewTopic) -> TopicRecord {
         segments: vec![SegmentRecord {
             number: 1,
             base_offsets: Some(vec![0; count]),
+            origins: None,
             bytes: 0,
         }],
     }

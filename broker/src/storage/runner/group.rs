@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::producers::answer_unwritten;
 use super::sequences::{Draft, Outcome};
-use super::topic_log::{base_offset_of, Stretch, TopicLog};
+use super::topic_log::TopicLog;
 use super::{log_disk, AppendReply, Completion, InFlight, Runner};
 use crate::limits::{BYTES_PER_GROUP, TABLES_PER_GROUP, TABLES_PER_RERUN};
 use crate::storage::engine::{
@@ -13,6 +13,7 @@ use crate::storage::engine::{
     TimeIndexEntry, TopicNumber,
 };
 use crate::storage::jobs::{Append, AppendJob, Appended, StorageError};
+use crate::storage::stretch::Stretch;
 
 /// The jobs of one group, by topic, each topic's in order of arrival.
 pub(super) type Group = BTreeMap<TopicNumber, Vec<AppendJob>>;
@@ -29,6 +30,8 @@ struct Plan {
     epoch_starts: Vec<(i32, i64)>,
     partitions: BTreeMap<i32, (i64, Stretch)>,
     segment_bytes: u64,
+    /// `segment.ms` has passed, but the next segment is not there yet.
+    is_overdue: bool,
 }
 
 /// Whether the bookkeeping tables could be locked in this transaction, found out when it is first needed.
@@ -189,7 +192,12 @@ impl<E: Engine> Runner<E> {
             return Err(Attempt::SetAside);
         };
         let draft = Draft::new(log, jobs, self.clock());
-        let mut plan = plan(&mut self.engine, log, jobs, draft, self.catalog.leader_epoch(), bookkeeping)?;
+        let now_ms = self.clock().now_ms;
+        let aged = draft
+            .appended(jobs)
+            .any(|(append, _)| log.is_aged(append.partition, append.max_timestamp_ms, now_ms));
+        let epoch = self.catalog.leader_epoch();
+        let mut plan = plan(&mut self.engine, log, jobs, draft, epoch, aged, bookkeeping)?;
         if let Some(base_offsets) = &plan.activate {
             self.engine
                 .activate_segment(plan.segment, base_offsets)
@@ -253,19 +261,15 @@ impl<E: Engine> Runner<E> {
 
     /// Makes a committed plan the state, and prepares what happens when it is durable.
     fn apply(&mut self, number: TopicNumber, plan: Plan, jobs: Vec<AppendJob>, completions: &mut Vec<Completion>) {
+        let now_ms = self.clock().now_ms;
         let Some(log) = self.logs.get_mut(&number) else { return };
-        let begun_segment = plan.activate.is_some();
+        if let Some(base_offsets) = plan.activate {
+            log.begin_segment(plan.segment.number, base_offsets, now_ms);
+        }
         if let Some(segment) = log.segments.iter_mut().find(|segment| segment.number == plan.segment.number) {
             segment.bytes = plan.segment_bytes;
-            if begun_segment {
-                segment.base_offsets = plan.activate;
-            }
         }
-        if begun_segment {
-            for partition in &mut log.partitions {
-                partition.stretch = Stretch::at(partition.next_offset);
-            }
-        }
+        log.is_overdue = plan.is_overdue;
         for (partition, _) in &plan.epoch_starts {
             log.partitions[*partition as usize].epoch_stored = true;
         }
@@ -286,7 +290,9 @@ impl<E: Engine> Runner<E> {
             };
             let partition = job.append.partition;
             let bytes = job.append.bytes.len() as u64;
-            log.partitions[partition as usize].unsnapshotted_bytes += bytes;
+            let known = &mut log.partitions[partition as usize];
+            known.unsnapshotted_bytes += bytes;
+            known.first_timestamp_ms.get_or_insert(job.append.max_timestamp_ms);
             self.producers.count(bytes, 0);
             let (batches, replies) = published.entry(partition).or_default();
             batches.extend(placed.next());
@@ -359,6 +365,7 @@ fn plan<E: Engine>(
     jobs: &[AppendJob],
     draft: Draft,
     leader_epoch: i32,
+    aged: bool,
     bookkeeping: &mut Bookkeeping,
 ) -> Result<Plan, Attempt> {
     let active = log
@@ -368,21 +375,16 @@ fn plan<E: Engine>(
 
     let payload: u64 = draft.appended(jobs).map(|(append, _)| append.bytes.len() as u64).sum();
     let too_many_bytes = active.bytes > 0 && active.bytes + payload > log.topic.configs.segment_bytes();
-    let full = too_many_bytes || !offsets_fit(log, active, draft.appended(jobs).map(|(append, _)| append));
+    let full = too_many_bytes || aged || !offsets_fit(log, active, draft.appended(jobs).map(|(append, _)| append));
     let mut segment = active;
     let (mut closed, mut snapshots) = (Vec::new(), Vec::new());
     let mut activate = None;
     if full {
         if let Some(ready) = log.ready() {
             if bookkeeping.available(engine)? && lock_if_free(engine, log.id_of(ready))? {
-                closed.push((log.id_of(active), close_stretches(log)));
+                closed.push((log.id_of(active), log.open_stretches()));
                 snapshots = log.producer_snapshots();
-                activate = Some(
-                    log.partitions
-                        .iter()
-                        .map(|partition| partition.next_offset)
-                        .collect::<Vec<_>>(),
-                );
+                activate = Some(log.next_offsets());
                 segment = ready;
             }
         }
@@ -391,6 +393,7 @@ fn plan<E: Engine>(
     let id = log.id_of(segment);
     let mut plan = Plan {
         segment: id,
+        is_overdue: aged && activate.is_none(),
         activate,
         draft: Draft::default(),
         batches: Vec::with_capacity(jobs.len()),
@@ -433,13 +436,6 @@ fn lock_if_free<E: Engine>(engine: &mut E, segment: SegmentId) -> Result<bool, A
     }
 }
 
-fn close_stretches(log: &TopicLog) -> Vec<TimeIndexEntry> {
-    let partitions = log.partitions.iter().enumerate();
-    partitions
-        .filter_map(|(index, partition)| partition.stretch.entry(index as i32, partition.next_offset))
-        .collect()
-}
-
 /// Gives one batch its place.
 fn place(
     log: &TopicLog,
@@ -461,7 +457,7 @@ fn place(
     });
     let base_in_segment = match &plan.activate {
         Some(bases) => bases[append.partition as usize],
-        None => base_offset_of(segment, append.partition).unwrap_or(0),
+        None => segment.base_offset(append.partition).unwrap_or(0),
     };
     let relative_end = base_offset - base_in_segment + i64::from(append.last_offset_delta) + 1;
     if i32::try_from(relative_end).is_err() {

@@ -32,7 +32,7 @@ use super::jobs::{
 };
 pub use super::Wake;
 use super::{JobQueue, Storage};
-use crate::catalog::configs::TopicConfigs;
+use crate::catalog::configs::{TopicConfigs, TopicDefaults};
 use crate::catalog::{Catalog, Topic};
 use crate::log::partition::Partition;
 use crate::net::Charge;
@@ -179,6 +179,9 @@ pub struct Runner<E: Engine> {
     /// How often the catalog was loaded.
     loads: u64,
     filling: BTreeSet<TopicNumber>,
+    /// Topics of which nothing is left in the segment that is being filled.
+    dead: BTreeSet<TopicNumber>,
+    defaults: TopicDefaults,
     producers: ProducerUpkeep,
 }
 
@@ -222,6 +225,8 @@ impl<E: Engine> Runner<E> {
             reopen_at: Instant::now(),
             loads: 0,
             filling: BTreeSet::new(),
+            dead: BTreeSet::new(),
+            defaults: settings.topic_defaults.clone(),
             producers: ProducerUpkeep::new(settings),
         };
         runner.load_catalog()?;
@@ -268,6 +273,10 @@ impl<E: Engine> Runner<E> {
         self.tail.set_limit(settings.tail_cache_bytes);
         self.min_free_disk = settings.min_free_disk;
         self.producers.configure(settings);
+        if self.defaults != settings.topic_defaults {
+            self.defaults = settings.topic_defaults.clone();
+            self.reload = true;
+        }
     }
 
     /// The file systems were measured. While one has less than the setting says, appends and new topics are refused.
@@ -285,9 +294,10 @@ impl<E: Engine> Runner<E> {
         self.reload = true;
     }
 
-    /// Whether a segment is more than half full without a next one made ahead: the maintenance worker is to be woken.
-    pub fn wants_segments(&self) -> bool {
-        !self.filling.is_empty()
+    /// Topics for which the maintenance worker is to make the next segment: the one that is being filled is more than half full or to be
+    /// left for another reason, and there is none ahead.
+    pub fn wanted_segments(&self) -> &BTreeSet<TopicNumber> {
+        &self.filling
     }
 
     /// Runs what waits: reloads the catalog if it was told to, one group, a bounded number of reads, replies of what became durable.
@@ -309,6 +319,7 @@ impl<E: Engine> Runner<E> {
         let more_appends = self.run_appends();
         self.flush_groups();
         self.make_crowded_segments();
+        self.leave_dead_segments();
         self.snapshot_producers();
         self.sweep_producers();
         self.complete_durable();
@@ -415,7 +426,8 @@ impl<E: Engine> Runner<E> {
         let before = std::mem::take(&mut self.unopened);
         for record in records {
             if let Some(log) = self.logs.get_mut(&record.number) {
-                log.refresh(&record, self.catalog.leader_epoch());
+                let configs = TopicConfigs::new(record.configs.clone(), &self.defaults);
+                log.refresh(&record, configs, self.catalog.leader_epoch());
                 self.catalog.update(|topics| topics.insert(log.topic.clone()));
                 continue;
             }
@@ -440,14 +452,21 @@ impl<E: Engine> Runner<E> {
             .filter(|(_, log)| log.wants_segment())
             .map(|(number, _)| *number)
             .collect();
+        let numbers: Vec<_> = self.logs.keys().copied().collect();
+        numbers.into_iter().for_each(|number| self.look_for_death(number));
         Ok(())
     }
 
     /// Finds the ends of a topic's partitions and serves it.
     fn open_topic(&mut self, record: &TopicRecord) -> EngineResult<()> {
         let ends = topic_log::find_ends(&mut self.engine, record)?;
+        let first_timestamps = topic_log::find_first_timestamps(&mut self.engine, record)?;
         let producers = self.load_producers(record, &ends)?;
         self.serve_topic(record, &ends);
+        let log = self.logs.get_mut(&record.number).into_iter();
+        for (partition, first) in log.flat_map(|log| &mut log.partitions).zip(first_timestamps) {
+            partition.first_timestamp_ms = first;
+        }
         self.put_producers(record.number, producers);
         Ok(())
     }
@@ -474,11 +493,11 @@ impl<E: Engine> Runner<E> {
             number: record.number,
             id: record.id,
             name: record.name.as_str().into(),
-            configs: TopicConfigs::from_overrides(record.configs.clone()),
+            configs: TopicConfigs::new(record.configs.clone(), &self.defaults),
             partitions,
         });
-        self.logs
-            .insert(record.number, TopicLog::new(topic.clone(), record, ends, epoch));
+        let log = TopicLog::new(topic.clone(), record, ends, epoch, self.clock().now_ms);
+        self.logs.insert(record.number, log);
         self.catalog.update(|topics| topics.insert(topic));
     }
 
@@ -504,6 +523,7 @@ impl<E: Engine> Runner<E> {
             }
         }
         self.filling.remove(&number);
+        self.dead.remove(&number);
     }
 
     /// Answers, in the order of their commits, what is durable by now.
@@ -588,6 +608,7 @@ impl<E: Engine> Runner<E> {
                 reply,
             } => {
                 partition.set_log_start(offset);
+                self.look_for_death(partition.topic);
                 let _ = reply.send(Ok(partition.bounds().log_start_offset));
             }
             Completion::Group { task, outcome } => groups::answer(task, outcome),

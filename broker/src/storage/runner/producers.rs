@@ -7,7 +7,7 @@
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::sequences::{append_nothing, Clock, Draft, Outcome};
-use super::topic_log::{segments_from, TopicLog};
+use super::topic_log::TopicLog;
 use super::{duplicate, log_disk, Completion, Runner};
 use crate::limits::{
     PRODUCERS_PER_BROKER, PRODUCER_SNAPSHOT_INTERVAL_BYTES, PRODUCER_SNAPSHOT_PAUSE, PRODUCER_SWEEP_INTERVAL, TABLES_PER_GROUP,
@@ -15,10 +15,9 @@ use crate::limits::{
 use crate::producers::snapshot;
 use crate::producers::state::{Idle, ProducerBatch, Producers, Verdict};
 use crate::settings::Settings;
-use crate::storage::engine::{
-    CommitMode, Engine, EngineError, EngineResult, ProducerSnapshot, SegmentId, TopicNumber, TopicRecord,
-};
+use crate::storage::engine::{CommitMode, Engine, EngineError, EngineResult, ProducerSnapshot, TopicNumber, TopicRecord};
 use crate::storage::jobs::{AllocateProducerIdsJob, AppendJob, StorageError};
+use crate::storage::parts::{segments_from, SegmentPart};
 use crate::wire::batch::BatchHeader;
 
 /// Headers that one call of the engine returns at most while a log is read at start.
@@ -342,10 +341,10 @@ fn replay<E: Engine>(
     if offsets.is_empty() {
         return Ok(0);
     }
-    for (segment, base) in segments_from(record.number, &record.segments, partition, from) {
-        from = from.max(base);
+    for part in segments_from(record.number, &record.segments, partition, from) {
+        from = from.max(part.base);
         loop {
-            let headers = read_headers(engine, segment, partition, from - base)?;
+            let headers = read_headers(engine, part, partition, from)?;
             for header in &headers {
                 bytes += header.size_bytes() as u64;
                 from = header.base_offset + i64::from(header.last_offset_delta) + 1;
@@ -361,9 +360,10 @@ fn replay<E: Engine>(
     Ok(bytes)
 }
 
-fn read_headers<E: Engine>(engine: &mut E, segment: SegmentId, partition: i32, relative: i64) -> EngineResult<Vec<BatchHeader>> {
+fn read_headers<E: Engine>(engine: &mut E, part: SegmentPart, partition: i32, from: i64) -> EngineResult<Vec<BatchHeader>> {
+    let segment = part.segment;
     // Beyond what an index can hold there is nothing.
-    let Ok(relative) = i32::try_from(relative) else {
+    let Some(relative) = part.relative(from) else {
         return Ok(Vec::new());
     };
     let headers = engine.read_headers(segment, partition, relative, HEADERS_PER_CALL)?;

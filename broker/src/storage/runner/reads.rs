@@ -9,6 +9,7 @@ use crate::limits::READ_BYTES_PER_TURN;
 use crate::log::partition::next_offset_of;
 use crate::storage::engine::{CommitMode, Engine, EngineError, SegmentId, TimeIndexEntry};
 use crate::storage::jobs::{ReadJob, SizesJob, StorageError, TimeJob, TimeTarget};
+use crate::storage::parts::SegmentPart;
 
 /// Headers that one call of the engine returns at most while a stretch without time index is looked through.
 const HEADERS_PER_CALL: usize = 1024;
@@ -16,7 +17,7 @@ const HEADERS_PER_CALL: usize = 1024;
 /// Where a partition's log is, for one look-up.
 struct Place {
     partition: i32,
-    segments: Vec<(SegmentId, i64)>,
+    segments: Vec<SegmentPart>,
     high_watermark: i64,
 }
 
@@ -85,10 +86,10 @@ impl<E: Engine> Runner<E> {
         let place = self.place(job.topic, job.partition, job.offset)?;
         let mut found = Vec::new();
         let mut size = 0;
-        for (index, (segment, base)) in place.segments.iter().enumerate() {
-            let from = relative(job.offset, *base)?;
+        for (index, part) in place.segments.iter().enumerate() {
+            let from = relative(part, job.offset)?;
             let wanted = job.max_bytes.saturating_sub(size).min(READ_BYTES_PER_TURN);
-            let batches = self.engine.read(*segment, job.partition, from, wanted)?;
+            let batches = self.engine.read(part.segment, job.partition, from, wanted)?;
             for batch in batches {
                 let fits = found.is_empty() || size + batch.len() <= job.max_bytes;
                 if !fits || base_offset_of(&batch)? >= place.high_watermark {
@@ -102,7 +103,7 @@ impl<E: Engine> Runner<E> {
             }
             // What did not fit of this segment must not be passed over for a smaller batch of the next one.
             let end = found.last().and_then(next_offset_of);
-            let next_base = place.segments.get(index + 1).map(|(_, base)| *base);
+            let next_base = place.segments.get(index + 1).map(|next| next.base);
             if end.zip(next_base).is_some_and(|(end, next_base)| end < next_base) {
                 break;
             }
@@ -145,21 +146,17 @@ impl<E: Engine> Runner<E> {
         from_offset: i64,
         timestamp: i64,
     ) -> Result<Option<(SegmentId, i32)>, StorageError> {
-        for &(segment, base) in &place.segments {
-            let entries = self.engine.time_index(segment, place.partition)?;
-            let mut from = from_offset.max(base);
-            for stretch in stretches(&entries, base) {
+        for part in &place.segments {
+            let entries = self.engine.time_index(part.segment, place.partition)?;
+            let mut from = from_offset.max(part.base);
+            for stretch in stretches(&entries, part.base) {
                 let skipped = stretch.end_offset <= from || stretch.max_timestamp_ms.is_some_and(|max| max < timestamp);
                 if !skipped {
-                    let hit = self.scan(
-                        place,
-                        segment,
-                        base,
-                        (from.max(stretch.start_offset), stretch.end_offset),
-                        |time| time >= timestamp,
-                    )?;
+                    let hit = self.scan(place, part, (from.max(stretch.start_offset), stretch.end_offset), |time| {
+                        time >= timestamp
+                    })?;
                     if let Some((offset, _)) = hit {
-                        return Ok(Some((segment, offset)));
+                        return Ok(Some((part.segment, offset)));
                     }
                 }
                 from = from.max(stretch.end_offset);
@@ -170,9 +167,9 @@ impl<E: Engine> Runner<E> {
 
     fn first_with_max(&mut self, place: &Place, from_offset: i64) -> Result<Option<(SegmentId, i32)>, StorageError> {
         let mut best: Option<(i64, SegmentId, i32)> = None;
-        for &(segment, base) in &place.segments {
-            let entries = self.engine.time_index(segment, place.partition)?;
-            for stretch in stretches(&entries, base) {
+        for part in &place.segments {
+            let entries = self.engine.time_index(part.segment, place.partition)?;
+            for stretch in stretches(&entries, part.base) {
                 let range = (from_offset.max(stretch.start_offset), stretch.end_offset);
                 let worth = |best: i64| stretch.max_timestamp_ms.is_none_or(|max| max > best);
                 if range.0 >= range.1 || best.is_some_and(|(time, ..)| !worth(time)) {
@@ -182,10 +179,10 @@ impl<E: Engine> Runner<E> {
                 let mut from = range.0;
                 loop {
                     let known = best.map_or(i64::MIN, |(time, ..)| time);
-                    let hit = self.scan(place, segment, base, (from, range.1), |time| best.is_none() || time > known)?;
+                    let hit = self.scan(place, part, (from, range.1), |time| best.is_none() || time > known)?;
                     let Some((relative_offset, time)) = hit else { break };
-                    best = Some((time, segment, relative_offset));
-                    from = base + i64::from(relative_offset) + 1;
+                    best = Some((time, part.segment, relative_offset));
+                    from = part.offset(relative_offset) + 1;
                 }
             }
         }
@@ -197,8 +194,7 @@ impl<E: Engine> Runner<E> {
     fn scan(
         &mut self,
         place: &Place,
-        segment: SegmentId,
-        base: i64,
+        part: &SegmentPart,
         range: (i64, i64),
         matches: impl Fn(i64) -> bool,
     ) -> Result<Option<(i32, i64)>, StorageError> {
@@ -206,7 +202,7 @@ impl<E: Engine> Runner<E> {
         while from < end {
             let headers = self
                 .engine
-                .read_headers(segment, place.partition, relative(from, base)?, HEADERS_PER_CALL)?;
+                .read_headers(part.segment, place.partition, relative(part, from)?, HEADERS_PER_CALL)?;
             if headers.is_empty() {
                 return Ok(None);
             }
@@ -218,7 +214,7 @@ impl<E: Engine> Runner<E> {
                 let next = next_offset_of(header).ok_or_else(too_short)?;
                 let time = max_timestamp_of(header)?;
                 if next > from && matches(time) {
-                    return Ok(Some((relative(batch_offset, base)?, time)));
+                    return Ok(Some((relative(part, batch_offset)?, time)));
                 }
                 from = from.max(next);
             }
@@ -313,9 +309,9 @@ impl Answer {
     }
 }
 
-fn relative(offset: i64, base: i64) -> Result<i32, StorageError> {
-    let difference = (offset - base).max(0);
-    i32::try_from(difference).map_err(|_| EngineError::Damaged(format!("offset {offset} is too far from {base}")).into())
+fn relative(part: &SegmentPart, offset: i64) -> Result<i32, StorageError> {
+    let relative = part.relative(offset);
+    relative.ok_or_else(|| EngineError::Damaged(format!("offset {offset} is too far for {:?}", part.segment)).into())
 }
 
 fn too_short() -> StorageError {

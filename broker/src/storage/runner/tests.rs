@@ -3,6 +3,7 @@
 
 mod groups;
 mod producers;
+mod retention;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -371,7 +372,7 @@ fn segments_roll_when_the_next_one_is_made_and_reads_cross_the_border() {
     for _ in 0..8 {
         bench.append(topic, 0, batch(1, 300_000, 0)).unwrap();
     }
-    assert!(bench.runner.wants_segments());
+    assert!(!bench.runner.wanted_segments().is_empty());
     bench.append(topic, 1, batch(7, 300_000, 0)).unwrap();
     let mut maintenance = database.open();
     maintenance.begin().unwrap();
@@ -734,13 +735,13 @@ fn smaller_segments_are_asked_for_at_once() {
     let mut bench = Bench::open(&ModelDatabase::default());
     let topic = bench.create("a", 1, 1 << 30);
     bench.append(topic, 0, batch(1, 700_000, 0)).unwrap();
-    assert!(!bench.runner.wants_segments());
+    assert!(bench.runner.wanted_segments().is_empty());
     let smaller = bench.alter("a", set("segment.bytes", "1048576"));
     bench.run(smaller).unwrap();
-    assert!(bench.runner.wants_segments());
+    assert!(!bench.runner.wanted_segments().is_empty());
     let default = bench.alter("a", ConfigChange::Replace(BTreeMap::new()));
     bench.run(default).unwrap();
-    assert!(!bench.runner.wants_segments());
+    assert!(bench.runner.wanted_segments().is_empty());
 }
 
 #[test]
