@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::error::Error;
 use crate::quantiles::median;
 
-/// Head of a table of [`line`]s.
+/// Head of a table of [`line()`]s.
 pub const HEAD: &str = "\
 | what | measure | pg_kafka | Apache Kafka | ratio |
 |---|---|---:|---:|---:|

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use broker::api::dispatch::Dispatcher;
 use broker::api::long_work::LongWork;
 use broker::api::Context;
+use broker::fetch::FetchSessions;
 use broker::groups::Coordinator;
 use broker::net::{Budget, Connections, Peer, Service};
 use broker::producers::ids::ProducerIds;
@@ -70,6 +71,7 @@ impl World {
             small_responses: Budget::new(1 << 20),
             long_work: LongWork::new(1),
             groups,
+            fetch_sessions: FetchSessions::new(settings.clone()),
         };
         let world = World {
             dispatcher: Arc::new(Dispatcher::new(context)),

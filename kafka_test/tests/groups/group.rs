@@ -250,9 +250,9 @@ impl Drop for Group {
 
 /// The value of a setting in milliseconds; of several, the last counts.
 fn millis(settings: &[&str], key: &str) -> u64 {
-    let values = settings
+    let mut values = settings
         .iter()
         .filter_map(|setting| setting.strip_prefix(key)?.strip_prefix('='));
-    let value = values.last().unwrap_or_else(|| panic!("{key} is not set"));
+    let value = values.next_back().unwrap_or_else(|| panic!("{key} is not set"));
     value.parse().unwrap_or_else(|e| panic!("{key}={value}: {e}"))
 }
