@@ -45,7 +45,10 @@ fn with_masked_uuids(line: &str) -> String {
         parts().map(str::len).eq(GROUPS) && parts().all(|part| part.bytes().all(|b| b.is_ascii_hexdigit()))
     };
     // Names in tests have no capitals.
-    let is_base64 = |text: &str| text.len() == 22 && text.bytes().any(|b| b.is_ascii_uppercase());
+    let is_base64 = |text: &str| {
+        let of_base64 = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+        text.len() == 22 && text.bytes().all(of_base64) && text.bytes().any(|b| b.is_ascii_uppercase())
+    };
     let length = GROUPS.iter().sum::<usize>() + GROUPS.len() - 1;
     let word = |word: &str| match word.len().checked_sub(length) {
         _ if is_base64(word) => "*".repeat(word.len()),
@@ -117,6 +120,7 @@ mod tests {
                 "\nGROUP  CONSUMER-ID\ng  l-ffffffff-0000-4000-8000-000000000002  2\ng  m9CcuIgDRKu_jpcaljQJkQ  1\n",
                 "\nGROUP  CONSUMER-ID\ng  **********************  1\ng  l-************************************  2\n",
             ),
+            ("\tHeartbeatOfAGroup(12): 0", "\tHeartbeatOfAGroup(12): 0\n"),
             ("Leader:  1\nLeaderEpoch:      17\n", "Leader:  1\nLeaderEpoch: *\n"),
             ("CreateTime:5\tPartition:0", "CreateTime:*\tPartition:0\n"),
             ("E: x\n\tat a.b(C.java:1)\n\t... 3 more\nCaused by: y", "E: x\nCaused by: y\n"),
