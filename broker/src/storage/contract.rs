@@ -50,6 +50,7 @@ contract! {
     append::a_batch_of_one_mebibyte_comes_back_exactly,
     append::many_tiny_batches_in_one_call,
     append::small_groups_share_pages,
+    append::many_pages_after_undone_ones,
     append::pages_are_filled_by_large_batches,
     append::partitions_of_one_call_interleave,
     append::a_log_goes_on_in_the_next_segment,

@@ -129,6 +129,33 @@ pub(super) fn offsets_beyond_four_bytes<E: Engine>(open: &mut dyn FnMut() -> E) 
     assert_eq!(read(&mut engine, segment, 0, i32::MAX, usize::MAX), [stored(&batches[2])]);
 }
 
+/// Appends of many pages, each after one that was undone, as a transaction or as a part of one; and some of few bytes between.
+pub(super) fn many_pages_after_undone_ones<E: Engine>(open: &mut dyn FnMut() -> E) {
+    let mut engine = open();
+    let segment = make_topic(&mut engine, &new_topic(1));
+    let mut written: Vec<PlacedBatch> = Vec::new();
+    for (round, size) in [100, 20_000, 8_150, 100_000, 70].into_iter().enumerate() {
+        let next = 10 * round as i32;
+        engine.begin().unwrap();
+        engine.lock_segment(segment).unwrap();
+        engine.append(segment, &run_of(0, next, 10, 1, 30_000)).unwrap();
+        engine.rollback();
+        let batches = run_of(0, next, 10, 1, size);
+        in_transaction(&mut engine, |engine| {
+            engine.lock_segment(segment).unwrap();
+            engine.append(segment, &batches[..5]).unwrap();
+            engine.savepoint().unwrap();
+            engine.append(segment, &run_of(0, next + 5, 5, 1, 50_000)).unwrap();
+            engine.rollback_to_savepoint();
+            engine.append(segment, &batches[5..]).unwrap();
+        });
+        written.extend(batches);
+    }
+    assert_log(&mut engine, segment, 0, &written);
+    drop(engine);
+    assert_log(&mut open(), segment, 0, &written);
+}
+
 /// Writing an offset a second time fails, and leaves what was there.
 pub(super) fn a_relative_offset_is_taken_once<E: Engine>(open: &mut dyn FnMut() -> E) {
     let mut engine = open();
