@@ -3,7 +3,7 @@
 use kafka_test::server::Server;
 
 /// A value that stands behind a marker, up to one of these characters.
-const VALUES: [(&str, &str); 14] = [
+const VALUES: [(&str, &str); 15] = [
     ("TopicId: ", " \t"),
     ("ClusterId: ", " \n"),
     ("Cluster ID: ", "\n"),
@@ -13,6 +13,7 @@ const VALUES: [(&str, &str); 14] = [
     ("LogAppendTime:", "\t"),
     ("Timestamp ", " "),
     ("should be within [", "]"),
+    ("correlation id ", " "),
     ("adminclient-", "] "),
     ("console-consumer-", "], "),
     ("\"logDir\":\"", "\""),
@@ -122,6 +123,7 @@ mod tests {
             ),
             ("\tHeartbeatOfAGroup(12): 0", "\tHeartbeatOfAGroup(12): 0\n"),
             ("Leader:  1\nLeaderEpoch:      17\n", "Leader:  1\nLeaderEpoch: *\n"),
+            ("a correlation id 4 : {x}", "a correlation id * : {x}\n"),
             ("CreateTime:5\tPartition:0", "CreateTime:*\tPartition:0\n"),
             ("E: x\n\tat a.b(C.java:1)\n\t... 3 more\nCaused by: y", "E: x\nCaused by: y\n"),
         ] {
