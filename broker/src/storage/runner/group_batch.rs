@@ -9,6 +9,21 @@ use crate::storage::engine::{Engine, EngineResult};
 use crate::storage::group_jobs::GroupTask;
 use crate::storage::groups::{CommittedOffset, GroupChange, GroupRecord, MemberRecord, OffsetKey};
 
+/// What another session had locked so far in a transaction. It counts as locked until the transaction's end, even if it is free by then:
+/// what comes later must not be written before what was set aside.
+#[derive(Default)]
+pub(super) struct Locked {
+    groups: HashSet<String>,
+    offsets: HashSet<OffsetKey>,
+}
+
+impl Locked {
+    /// Whether anything of this group was locked.
+    pub(super) fn is_of(&self, group_id: &str) -> bool {
+        self.groups.contains(group_id) || self.offsets.iter().any(|key| key.group_id == group_id)
+    }
+}
+
 /// What tasks come to that are done together.
 #[derive(Default)]
 pub(super) struct GroupBatch<'a> {
@@ -48,39 +63,38 @@ impl<'a> GroupBatch<'a> {
         true
     }
 
-    /// Writes all of it, and what comes of each task in turn.
-    pub(super) fn write<E: Engine>(self, engine: &mut E) -> EngineResult<Vec<Outcome>> {
-        let changes: Vec<_> = self
-            .groups
-            .into_iter()
+    /// Writes all of it but what is `locked`, to which it adds, and says what comes of each task in turn.
+    pub(super) fn write<E: Engine>(self, engine: &mut E, locked: &mut Locked) -> EngineResult<Vec<Outcome>> {
+        let groups = self.groups.into_iter();
+        let changes: Vec<_> = groups
+            .filter(|(group_id, _)| !locked.groups.contains(*group_id))
             .map(|(group_id, folded)| (group_id.to_owned(), folded.into_change()))
             .collect();
-        let mut offsets: Vec<_> = self
-            .offsets
-            .into_iter()
+        let offsets = self.offsets.into_iter();
+        let mut offsets: Vec<_> = offsets
+            .filter(|(key, _)| !locked.offsets.contains(*key))
             .map(|(key, offset)| (key.clone(), offset.clone()))
             .collect();
         // Everyone who locks several of these rows does it in this order.
         offsets.sort_by(|(a, _), (b, _)| a.cmp(b));
-        let (mut locked_groups, mut locked_offsets) = (HashSet::new(), HashSet::new());
         if !changes.is_empty() {
-            let locked = engine.write_groups(&changes)?;
-            locked_groups.extend(locked.into_iter().map(|place| &changes[place].0[..]));
+            let busy = engine.write_groups(&changes)?;
+            locked.groups.extend(busy.into_iter().map(|place| changes[place].0.clone()));
         }
         if !offsets.is_empty() {
-            let locked = engine.commit_offsets(&offsets)?;
-            locked_offsets.extend(locked.into_iter().map(|place| &offsets[place].0));
+            let busy = engine.commit_offsets(&offsets)?;
+            locked.offsets.extend(busy.into_iter().map(|place| offsets[place].0.clone()));
         }
         let outcome = |task: &GroupTask| match task {
-            GroupTask::Write { group_id, .. } if locked_groups.contains(&group_id[..]) => Outcome::Locked(HashSet::new()),
-            GroupTask::Commit { offsets, .. } => commit_outcome(offsets, &locked_offsets),
+            GroupTask::Write { group_id, .. } if locked.groups.contains(group_id) => Outcome::Locked(HashSet::new()),
+            GroupTask::Commit { offsets, .. } => commit_outcome(offsets, &locked.offsets),
             _ => Outcome::Done,
         };
         Ok(self.tasks.into_iter().map(outcome).collect())
     }
 }
 
-fn commit_outcome(offsets: &[(OffsetKey, CommittedOffset)], locked: &HashSet<&OffsetKey>) -> Outcome {
+fn commit_outcome(offsets: &[(OffsetKey, CommittedOffset)], locked: &HashSet<OffsetKey>) -> Outcome {
     let keys = offsets.iter().map(|(key, _)| key);
     let left: HashSet<_> = keys.filter(|key| locked.contains(key)).cloned().collect();
     match left.is_empty() {
@@ -137,5 +151,48 @@ impl<'a> Folded<'a> {
                     .collect(),
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::engine::{CommitMode, TopicNumber};
+    use crate::storage::groups::GroupStorage;
+    use crate::storage::model::ModelDatabase;
+
+    /// What was locked before in the transaction is not written although it is free by now; the rest is.
+    #[test]
+    fn what_was_locked_stays_locked() {
+        let key = |partition| OffsetKey {
+            group_id: "g".to_owned(),
+            topic: TopicNumber(1),
+            partition,
+        };
+        let offset = CommittedOffset {
+            offset: 7,
+            leader_epoch: -1,
+            metadata: String::new(),
+            committed_at_ms: 0,
+            expires_at_ms: None,
+        };
+        let (reply, _) = tokio::sync::oneshot::channel();
+        let task = GroupTask::Commit {
+            offsets: [0, 1].map(|partition| (key(partition), offset.clone())).into(),
+            reply,
+        };
+        let mut locked = Locked::default();
+        locked.offsets.insert(key(0));
+        let mut engine = ModelDatabase::default().open();
+        engine.begin().unwrap();
+        engine.lock_groups().unwrap();
+        let mut batch = GroupBatch::default();
+        assert!(batch.take(&task));
+        let outcomes = batch.write(&mut engine, &mut locked).unwrap();
+        assert!(matches!(&outcomes[..], [Outcome::Locked(left)] if *left == HashSet::from([key(0)])));
+        let written = engine.committed_offsets("g").unwrap();
+        assert_eq!(written, [(TopicNumber(1), 1, offset)]);
+        engine.commit(CommitMode::Flush).unwrap();
+        assert!(locked.is_of("g") && !locked.is_of("other"));
     }
 }

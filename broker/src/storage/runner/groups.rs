@@ -4,7 +4,7 @@
 use std::collections::{HashSet, VecDeque};
 use std::time::Instant;
 
-use super::group_batch::GroupBatch;
+use super::group_batch::{GroupBatch, Locked};
 use super::{log_disk, Completion, InFlight, Runner};
 use crate::limits::GROUP_JOBS_PER_TURN;
 use crate::storage::engine::{CommitMode, Engine, EngineError, EngineResult, LogPosition};
@@ -115,24 +115,26 @@ impl<E: Engine> Runner<E> {
 
 fn run_jobs<E: Engine>(engine: &mut E, jobs: &[GroupJob]) -> EngineResult<Vec<Outcome>> {
     let mut outcomes = Vec::with_capacity(jobs.len());
+    let mut locked = Locked::default();
     while let Some(job) = jobs.get(outcomes.len()) {
         let mut batch = GroupBatch::default();
         let following = jobs[outcomes.len()..].iter();
         match following.take_while(|job| batch.take(&job.task)).count() {
-            0 => outcomes.push(run_task(engine, &job.task)?),
-            _ => outcomes.extend(batch.write(engine)?),
+            0 => outcomes.push(run_task(engine, &job.task, &locked)?),
+            _ => outcomes.extend(batch.write(engine, &mut locked)?),
         }
     }
     Ok(outcomes)
 }
 
 /// Does a task that is not part of a batch.
-fn run_task<E: Engine>(engine: &mut E, task: &GroupTask) -> EngineResult<Outcome> {
+fn run_task<E: Engine>(engine: &mut E, task: &GroupTask, locked: &Locked) -> EngineResult<Outcome> {
     let done = |written| match written {
         true => Outcome::Done,
         false => Outcome::Locked(HashSet::new()),
     };
     Ok(match task {
+        GroupTask::Write { group_id, .. } | GroupTask::DeleteOffsets { group_id, .. } if locked.is_of(group_id) => done(false),
         GroupTask::Load { group_id, .. } => Outcome::Loaded(engine.load_groups(group_id.as_deref())?),
         GroupTask::Fetch { group_id, .. } => Outcome::Fetched(engine.committed_offsets(group_id)?),
         GroupTask::DeleteOffsets {
