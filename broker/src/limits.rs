@@ -75,7 +75,7 @@ pub const TABLES_PER_GROUP: usize = 256;
 pub const TABLES_PER_RERUN: usize = 64;
 
 /// Payload bytes that one group commit may append; further jobs wait for the next group. One job larger than this is a group.
-pub const BYTES_PER_GROUP: usize = 16 * 1024 * 1024;
+pub const BYTES_PER_GROUP: usize = 4 * 1024 * 1024;
 
 /// Consumer groups that there may be; a further one gets COORDINATOR_NOT_AVAILABLE (15).
 pub const GROUPS: usize = 100_000;

@@ -1,4 +1,8 @@
 //! Ordered scans of a segment through its index, forward and backward.
+//!
+//! The first reader of a row usually notes in it whether its transaction has committed (hint bits). For a log that is read once that is a
+//! second write of every page, and with checksums or `wal_log_hints` a second copy of it in the WAL. So the broker's own reads look at
+//! rows without noting anything.
 
 use std::ops::ControlFlow;
 
@@ -61,9 +65,9 @@ pub fn scan(
         Direction::Forward => pg_sys::ScanDirection::ForwardScanDirection,
         Direction::Backward => pg_sys::ScanDirection::BackwardScanDirection,
     };
-    // SAFETY: in a transaction with locks on both relations, so NoLock is legal. The snapshot is registered while the scan uses it.
-    // Keys name the heap's columns 1 to 3, which are the index's. The tuple of a step is pinned until the next one, and the row that is
-    // lent to `visit` does not outlive it.
+    // SAFETY: in a transaction with locks on both relations, so NoLock is legal. The snapshot is registered while it is used, and what
+    // is seen with SnapshotAny is judged by it. Keys name the heap's columns 1 to 3, which are the index's. The tuple of a step is pinned
+    // until the next one, and the row that is lent to `visit` does not outlive it.
     unsafe {
         let heap = pg_sys::table_open(heap, pg_sys::NoLock as pg_sys::LOCKMODE);
         let index = pg_sys::index_open(index, pg_sys::NoLock as pg_sys::LOCKMODE);
@@ -71,10 +75,18 @@ pub fn scan(
             View::Latest => pg_sys::GetLatestSnapshot(),
             View::Statement => pg_sys::GetActiveSnapshot(),
         });
-        let scan = pg_sys::systable_beginscan_ordered(heap, index, snapshot, keys.len() as i32, keys.as_mut_ptr());
+        let scanned = match view {
+            View::Latest => &raw mut pg_sys::SnapshotAnyData,
+            View::Statement => snapshot,
+        };
+        let scan = pg_sys::systable_beginscan_ordered(heap, index, scanned, keys.len() as i32, keys.as_mut_ptr());
         loop {
             let tuple = pg_sys::systable_getnext_ordered(scan, direction);
-            if tuple.is_null() || visit(row(tuple, (*heap).rd_att)).is_break() {
+            if tuple.is_null() {
+                break;
+            }
+            let seen = view == View::Statement || is_visible(tuple, snapshot, (*scan).slot.cast());
+            if seen && visit(row(tuple, (*heap).rd_att)).is_break() {
                 break;
             }
         }
@@ -82,6 +94,40 @@ pub fn scan(
         pg_sys::UnregisterSnapshot(snapshot);
         pg_sys::index_close(index, pg_sys::NoLock as pg_sys::LOCKMODE);
         pg_sys::table_close(heap, pg_sys::NoLock as pg_sys::LOCKMODE);
+    }
+}
+
+/// What `HeapTupleSatisfiesVisibility` says of a tuple, without hint bits for rows that nobody has deleted or locked.
+///
+/// # Safety
+/// The tuple is in the slot, which pins its page; the snapshot is an MVCC snapshot.
+unsafe fn is_visible(
+    tuple: pg_sys::HeapTuple,
+    snapshot: pg_sys::Snapshot,
+    slot: *const pg_sys::BufferHeapTupleTableSlot,
+) -> bool {
+    // SAFETY: a pinned tuple's header may be read without a lock: its xmin never changes but to frozen, and hints are single bits.
+    let (marks, xmin) = unsafe {
+        let header = (*tuple).t_data;
+        (u32::from((*header).t_infomask), (*header).t_choice.t_heap.t_xmin)
+    };
+    // SAFETY: these ask shared memory and the commit log about a transaction that the table's relfrozenxid keeps known.
+    unsafe {
+        let plain = marks & pg_sys::HEAP_XMAX_INVALID != 0;
+        if plain && marks & pg_sys::HEAP_XMIN_FROZEN == pg_sys::HEAP_XMIN_FROZEN {
+            return true;
+        }
+        if plain && !pg_sys::TransactionIdIsCurrentTransactionId(xmin) {
+            return !pg_sys::XidInMVCCSnapshot(xmin, snapshot) && pg_sys::TransactionIdDidCommit(xmin);
+        }
+    }
+    // SAFETY: the page is pinned, and locked as the function wants it.
+    unsafe {
+        let buffer = (*slot).buffer;
+        pg_sys::LockBuffer(buffer, pg_sys::BUFFER_LOCK_SHARE as i32);
+        let seen = pg_sys::HeapTupleSatisfiesVisibility(tuple, snapshot, buffer);
+        pg_sys::LockBuffer(buffer, pg_sys::BUFFER_LOCK_UNLOCK as i32);
+        seen
     }
 }
 

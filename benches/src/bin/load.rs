@@ -7,7 +7,7 @@ use benches::args::Args;
 use benches::error::Error;
 use benches::payload::Kind;
 use benches::target::Target;
-use benches::{compare, fetch, groups, latency, produce, storage};
+use benches::{compare, fetch, groups, latency, one_in_flight, produce, storage};
 use postgres::{Client, NoTls};
 
 const USAGE: &str = "\
@@ -20,6 +20,8 @@ produce   send records to assigned partitions, open loop
             --fresh yes|no (make the topic anew)
 fetch     read assigned partitions from their beginning
             --topic bench  --partitions 3  --records 100000  --partition-bytes 1048576
+requests  one record per request and one request in flight on each of some raw connections
+            --topic bench  --partitions 8  --connections 64  --requests 32000  --size 100
 latency   one record at a time, beside a bare INSERT      --topic bench-latency  --size 100  --records 2000  [--postgres DSN]
 storage   heap bytes per payload byte, pages against pages used      --postgres DSN  --groups 10000
 compare   every row on both brokers in turn, which it starts, as a table
@@ -49,6 +51,7 @@ fn run(command: &str, words: Vec<String>) -> Result<(), Error> {
     match command {
         "produce" => produce(words),
         "fetch" => fetch(words),
+        "requests" => requests(words),
         "latency" => latency(words),
         "storage" => storage(words),
         "compare" => compare(words, compare::Rows::Bench),
@@ -119,6 +122,24 @@ fn fetch(words: Vec<String>) -> Result<(), Error> {
         partition_bytes: args.get_or("partition-bytes", 1024 * 1024)?,
     };
     println!("fetch: {}", fetch::run(&target(&args)?, &load)?);
+    Ok(())
+}
+
+fn requests(words: Vec<String>) -> Result<(), Error> {
+    let args = Args::parse(
+        words,
+        &["broker", "pid", "topic", "partitions", "connections", "requests", "size"],
+    )?;
+    let target = target(&args)?;
+    let load = one_in_flight::Load {
+        topic: args.get_or("topic", "bench".to_owned())?,
+        partitions: args.get_or("partitions", 8)?,
+        connections: args.get_or("connections", 64)?,
+        requests: args.get_or("requests", 32_000)?,
+        record_bytes: args.get_or("size", 100)?,
+    };
+    target.fresh_topic(&load.topic, load.partitions)?;
+    println!("requests: {}", one_in_flight::run(&target, &load)?);
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! The four codecs of record batches, each with a bound on what comes out. What is accepted is what Kafka's own readers accept,
 //! and what librdkafka and the Java client write: gzip, snappy raw and in xerial's framing, lz4 frames, zstd frames.
 
-use std::io::{self, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 
 use bytes::Bytes;
 use flate2::read::MultiGzDecoder;
@@ -54,12 +54,15 @@ const XERIAL_HEADER_BYTES: usize = 16;
 /// Bytes per block that xerial's stream writes.
 const XERIAL_BLOCK_BYTES: usize = 32 * 1024;
 
+/// Bytes that gzip decodes at a time.
+const GZIP_PIECE_BYTES: usize = 16 * 1024;
+
 /// Bytes that zstd decodes at a time: one block of the format at its largest.
 const ZSTD_PIECE_BYTES: usize = 128 * 1024;
 
 const LZ4_MAGIC: [u8; 4] = 0x184D_2204_u32.to_le_bytes();
 
-/// What `data` becomes, as a stream that fails with [`CompressionError::TooLarge`] (see [`CompressionError::from_io`]) as soon as
+/// What `data` becomes, as a stream that lends its own buffer (`BufRead`) and fails with [`CompressionError::TooLarge`] (see [`CompressionError::from_io`]) as soon as
 /// more than the bound has come out. Its own memory is bounded: at most 22 times `data` (snappy), 8 MiB (lz4), 128 MiB of window (zstd).
 pub struct Decompressor<'a> {
     codec: Codec<'a>,
@@ -69,14 +72,14 @@ pub struct Decompressor<'a> {
 
 enum Codec<'a> {
     None(&'a [u8]),
-    Gzip(MultiGzDecoder<&'a [u8]>),
+    Gzip(BufReader<MultiGzDecoder<&'a [u8]>>),
     Snappy(Snappy<'a>),
     Lz4 {
         decoder: Box<FrameDecoder<Lz4Source<'a>>>,
         ended: bool,
     },
-    /// Always decoded in pieces of the same size: libzstd holds a frame to the content size it states only when the buffer it is given
-    /// has room for that, so that otherwise the reader's buffer would decide whether a frame is malformed.
+    /// Decoded in pieces of the same size: libzstd holds a frame to the content size it states only when the buffer it is given has room
+    /// for that, so that otherwise the reader's buffer would decide whether a frame is malformed.
     Zstd(BufReader<zstd::stream::read::Decoder<'static, &'a [u8]>>),
 }
 
@@ -88,7 +91,7 @@ impl<'a> Decompressor<'a> {
     pub fn new(codec: Compression, data: &'a [u8], max_output_bytes: usize) -> Result<Self, CompressionError> {
         let codec = match codec {
             Compression::None => Codec::None(data),
-            Compression::Gzip => Codec::Gzip(MultiGzDecoder::new(data)),
+            Compression::Gzip => Codec::Gzip(BufReader::with_capacity(GZIP_PIECE_BYTES, MultiGzDecoder::new(data))),
             Compression::Snappy => Codec::Snappy(Snappy::new(data, max_output_bytes)),
             Compression::Lz4 => {
                 check_lz4_header(data)?;
@@ -127,35 +130,46 @@ impl Read for Lz4Source<'_> {
     }
 }
 
-impl Read for Decompressor<'_> {
-    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        if out.is_empty() {
-            return Ok(0);
-        }
-        let count = match &mut self.codec {
-            Codec::None(data) => data.read(out)?,
-            Codec::Gzip(decoder) => decoder.read(out)?,
-            Codec::Snappy(decoder) => decoder.read(out)?,
-            Codec::Lz4 { ended: true, .. } => 0,
+impl BufRead for Decompressor<'_> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        let piece = match &mut self.codec {
+            Codec::None(data) => data.fill_buf()?,
+            Codec::Gzip(decoder) => decoder.fill_buf()?,
+            Codec::Snappy(decoder) => decoder.fill_buf()?,
+            Codec::Lz4 { ended: true, .. } => &[],
             Codec::Lz4 { decoder, ended } => {
-                let count = decoder.read(out)?;
                 // Kafka reads one frame; and the decoder's buffers are sized by the first frame only.
-                *ended = count == 0;
-                if *ended && decoder.get_ref().exhausted {
-                    return Err(malformed("an lz4 frame without its end").into());
+                *ended = decoder.fill_buf()?.is_empty();
+                match *ended {
+                    true if decoder.get_ref().exhausted => return Err(malformed("an lz4 frame without its end").into()),
+                    true => &[],
+                    false => decoder.fill_buf()?,
                 }
-                count
             }
-            Codec::Zstd(decoder) => {
-                // A BufReader is bypassed by whoever has more room than it.
-                let room = out.len().min(ZSTD_PIECE_BYTES - 1);
-                decoder.read(&mut out[..room])?
-            }
+            Codec::Zstd(decoder) => decoder.fill_buf()?,
         };
-        self.produced = self.produced.saturating_add(count);
-        if self.produced > self.max_output_bytes {
+        if piece.len() > self.max_output_bytes.saturating_sub(self.produced) {
             return Err(CompressionError::TooLarge(self.max_output_bytes).into());
         }
+        Ok(piece)
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.produced = self.produced.saturating_add(count);
+        match &mut self.codec {
+            Codec::None(data) => data.consume(count),
+            Codec::Gzip(decoder) => decoder.consume(count),
+            Codec::Snappy(decoder) => decoder.consume(count),
+            Codec::Lz4 { decoder, .. } => decoder.consume(count),
+            Codec::Zstd(decoder) => decoder.consume(count),
+        }
+    }
+}
+
+impl Read for Decompressor<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let count = self.fill_buf()?.read(out)?;
+        self.consume(count);
         Ok(count)
     }
 }
@@ -247,16 +261,20 @@ impl<'a> Snappy<'a> {
     }
 }
 
-impl Read for Snappy<'_> {
-    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+impl Snappy<'_> {
+    /// As `BufRead` has it.
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
         while self.position == self.block.len() {
             if !self.next_block()? {
-                return Ok(0);
+                return Ok(&[]);
             }
         }
-        let count = (&self.block[self.position..]).read(out)?;
+        Ok(&self.block[self.position..])
+    }
+
+    /// As `BufRead` has it.
+    fn consume(&mut self, count: usize) {
         self.position += count;
-        Ok(count)
     }
 }
 

@@ -1,12 +1,13 @@
 //! The records of a compressed batch, looked at while they come out of the decompressor: what validation needs to know of
-//! each, without keeping keys or values. Uses one buffer of fixed size, whatever the batch decompresses to.
+//! each, without keeping or copying keys and values.
 
-use std::io::{ErrorKind, Read};
+use std::io::BufRead;
 
 use super::compression::CompressionError;
 use super::record::{self, Record, RecordError};
 
-const BUFFER_BYTES: usize = 16 * 1024;
+/// Bytes that are copied at a time out of what the decompressor lends: the fields around keys and values, which are passed over where they are.
+const BUFFER_BYTES: usize = 128;
 
 /// What validation needs to know of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,20 +41,20 @@ pub enum StreamError {
     Compression(#[from] CompressionError),
 }
 
-/// The records that a decompressor yields, in order. Ends after the first error; an error also if bytes follow the last record.
+/// The records that a decompressor of bytes in memory yields, in order. Ends after the first error; an error also if bytes follow the last record.
 /// Accepts exactly what [`record::Records`] accepts.
 pub struct RecordStream<R> {
     source: R,
     left: i32,
     ended: bool,
-    buffer: Box<[u8]>,
+    buffer: [u8; BUFFER_BYTES],
     start: usize,
     end: usize,
     /// Bytes of the current record that are not read yet.
     body: usize,
 }
 
-impl<R: Read> RecordStream<R> {
+impl<R: BufRead> RecordStream<R> {
     /// Over the records that `source` yields, `record_count` in number.
     ///
     /// # Errors
@@ -62,29 +63,32 @@ impl<R: Read> RecordStream<R> {
         if record_count < 0 {
             return Err(RecordError::RecordCount(record_count));
         }
-        let buffer = vec![0; BUFFER_BYTES].into_boxed_slice();
         Ok(RecordStream {
             source,
             left: record_count,
             ended: false,
-            buffer,
+            buffer: [0; BUFFER_BYTES],
             start: 0,
             end: 0,
             body: 0,
         })
     }
 
+    /// Bytes that the source lends; none at its end.
+    fn lent(source: &mut R) -> Result<&[u8], StreamError> {
+        source.fill_buf().map_err(|error| CompressionError::from_io(error).into())
+    }
+
     /// Makes sure that a byte is in the buffer; false at the end of the source.
     fn fill(&mut self) -> Result<bool, StreamError> {
-        while self.start == self.end {
-            match self.source.read(&mut self.buffer) {
-                Ok(0) => return Ok(false),
-                Ok(count) => (self.start, self.end) = (0, count),
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return Err(CompressionError::from_io(error).into()),
-            }
+        if self.start == self.end {
+            let lent = Self::lent(&mut self.source)?;
+            let count = lent.len().min(BUFFER_BYTES);
+            self.buffer[..count].copy_from_slice(&lent[..count]);
+            self.source.consume(count);
+            (self.start, self.end) = (0, count);
         }
-        Ok(true)
+        Ok(self.start < self.end)
     }
 
     fn raw_byte(&mut self) -> Result<u8, StreamError> {
@@ -106,13 +110,16 @@ impl<R: Read> RecordStream<R> {
 
     fn skip(&mut self, length: usize) -> Result<(), StreamError> {
         self.body = self.body.checked_sub(length).ok_or(RecordError::Truncated)?;
-        let mut left = length;
+        let buffered = length.min(self.end - self.start);
+        self.start += buffered;
+        let mut left = length - buffered;
         while left > 0 {
-            if !self.fill()? {
+            let lent = Self::lent(&mut self.source)?.len();
+            if lent == 0 {
                 return Err(RecordError::Truncated.into());
             }
-            let step = left.min(self.end - self.start);
-            self.start += step;
+            let step = left.min(lent);
+            self.source.consume(step);
             left -= step;
         }
         Ok(())
@@ -161,7 +168,7 @@ impl<R: Read> RecordStream<R> {
     }
 }
 
-impl<R: Read> Iterator for RecordStream<R> {
+impl<R: BufRead> Iterator for RecordStream<R> {
     type Item = Result<RecordFacts, StreamError>;
 
     fn next(&mut self) -> Option<Self::Item> {
