@@ -2,7 +2,12 @@
 #![allow(clippy::unwrap_used, reason = "test code fails by panicking")]
 
 use kafka_test::clients::{consume, consumer_with, flush, producer, send};
+use kafka_test::faults::Fault;
+use kafka_test::patience::eventually;
 use kafka_test::server::Server;
+use kafka_test::sql::session;
+use kafka_test::topic::Topic;
+use postgres::Client;
 use rdkafka::message::Message;
 use rdkafka::producer::BaseRecord;
 use std::time::Duration;
@@ -21,10 +26,8 @@ fn fill(value: &mut [u8], i: u64) {
     value[..8].copy_from_slice(&i.to_be_bytes());
 }
 
-/// Sends `count` records of `size` bytes over three partitions, then reads them back while comparing each byte.
-fn round_trip(name: &str, count: u64, size: usize) {
-    let server = Server::shared();
-    let topic = server.topic(name, PARTITIONS);
+/// Sends `count` records of `size` bytes, over the partitions in turn, until all are acknowledged.
+fn produce(server: &Server, topic: &Topic, partitions: i32, count: u64, size: usize) {
     let settings = [
         ("linger.ms", "20"),
         ("acks", "all"),
@@ -34,7 +37,7 @@ fn round_trip(name: &str, count: u64, size: usize) {
     ];
     let (producer, deliveries) = producer(server, &settings);
     let mut value = vec![0; size];
-    let mut acknowledged = vec![0u64; PARTITIONS as usize];
+    let mut acknowledged = vec![0u64; partitions as usize];
     let mut count_deliveries = || {
         for delivery in deliveries.take() {
             delivery
@@ -45,7 +48,7 @@ fn round_trip(name: &str, count: u64, size: usize) {
     };
     for i in 0..count {
         fill(&mut value, i);
-        let record = BaseRecord::with_opaque_to(&topic.name, Box::new(i)).partition((i % PARTITIONS as u64) as i32);
+        let record = BaseRecord::with_opaque_to(&topic.name, Box::new(i)).partition((i % partitions as u64) as i32);
         send(&producer, record.payload(&value[..]).key(&[][..]));
         if i % 10_000 == 0 {
             count_deliveries();
@@ -53,22 +56,41 @@ fn round_trip(name: &str, count: u64, size: usize) {
     }
     flush(&producer, Duration::from_secs(300));
     count_deliveries();
-    assert_eq!(acknowledged.iter().sum::<u64>(), count, "every record is acknowledged");
+    for (partition, acknowledged) in (0..partitions as u64).zip(acknowledged) {
+        let sent = (count - partition).div_ceil(partitions as u64);
+        assert_eq!(acknowledged, sent, "every record of partition {partition} is acknowledged");
+    }
+}
 
-    for partition in 0..PARTITIONS {
-        let mut next = partition as u64;
-        let follower = consumer_with(server, &topic.name, partition, &[("queued.max.messages.kbytes", "65536")]);
-        consume(&follower, acknowledged[partition as usize] as usize, |message| {
+/// Reads back what [`produce`] has sent while comparing each byte.
+fn read_back(server: &Server, topic: &Topic, partitions: i32, count: u64, size: usize) {
+    let mut value = vec![0; size];
+    for partition in 0..partitions as u64 {
+        let mut next = partition;
+        let sent = (count - partition).div_ceil(partitions as u64);
+        let follower = consumer_with(
+            server,
+            &topic.name,
+            partition as i32,
+            &[("queued.max.messages.kbytes", "65536")],
+        );
+        consume(&follower, sent as usize, |message| {
             fill(&mut value, next);
             assert!(
                 message.payload() == Some(&value[..]),
                 "partition {partition} offset {}",
                 message.offset()
             );
-            next += PARTITIONS as u64;
+            next += partitions as u64;
         });
-        assert!(next >= count, "partition {partition} came to its end");
     }
+}
+
+fn round_trip(name: &str, count: u64, size: usize) {
+    let server = Server::shared();
+    let topic = server.topic(name, PARTITIONS);
+    produce(server, &topic, PARTITIONS, count, size);
+    read_back(server, &topic, PARTITIONS, count, size);
 }
 
 /// Goal: 1,000,000 records of 100 bytes come out as they went in.
@@ -81,4 +103,64 @@ fn a_million_small_records() {
 #[test]
 fn twenty_thousand_large_records() {
     round_trip("large", 20_000, 100 * 1024);
+}
+
+/// Goal: a segment that is larger than one of Postgres's files, of 1 GiB, has all its records after a crash.
+#[test]
+fn a_segment_of_two_files_survives_a_kill() {
+    let server = Server::start_pg_kafka(&[]);
+    let topic = server.topic_with("two-files", 1, &[("segment.bytes", "2147483647")]);
+    let (count, size) = (12_000, 100 * 1024);
+    produce(&server, &topic, 1, count, size);
+    let largest = "SELECT max(pg_relation_size(oid)) FROM pg_class WHERE relnamespace = 'kafka_log'::regnamespace";
+    let bytes: i64 = session(&server).query_one(largest, &[]).unwrap().get(0);
+    assert!(bytes > 1 << 30, "the segment has one file: {bytes} bytes");
+
+    Fault::KillPostmaster.strike(&server);
+    read_back(&server, &topic, 1, count, size);
+}
+
+/// Goal: a consumer that is behind makes Postgres write nothing: neither pages again, nor, where hints are in the WAL (as with
+/// checksums), the log a second time.
+#[test]
+fn reading_a_cold_log_writes_no_wal() {
+    let server = Server::start_pg_kafka(&[("wal_log_hints", "on")]);
+    let topic = server.topic("cold", PARTITIONS);
+    let (count, size) = (20_000, 1024);
+    produce(&server, &topic, PARTITIONS, count, size);
+    // The broker that comes back has none of it in memory, and no page was changed since a checkpoint.
+    Fault::TerminateBroker.strike(&server);
+    let mut sql = session(&server);
+    let mut again = eventually("the broker is back", || {
+        kafka_test::connection::Connection::try_open(&server.bootstrap).ok()
+    });
+    server.ready(&mut again, &topic.name);
+    sql.batch_execute("CHECKPOINT").unwrap();
+
+    let log_bytes = (count * size as u64) as i64;
+    let before = wal_position(&mut sql);
+    read_back(&server, &topic, PARTITIONS, count, size);
+    let by_reading = wal_position(&mut sql) - before;
+    assert!(
+        by_reading < log_bytes / 20,
+        "{by_reading} bytes of WAL for {log_bytes} of log"
+    );
+
+    // A query notes what it finds, as in any table: the setting has an effect, and so could a consumer have had.
+    let records: i64 = sql
+        .query_one("SELECT count(*) FROM kafka.messages WHERE topic = $1", &[&topic.name])
+        .unwrap()
+        .get(0);
+    assert_eq!(records as u64, count);
+    let by_query = wal_position(&mut sql) - before - by_reading;
+    assert!(
+        by_query > log_bytes / 2,
+        "{by_query} bytes of WAL: hints of {log_bytes} bytes are not in the WAL"
+    );
+}
+
+/// Bytes of WAL since the cluster was made.
+fn wal_position(sql: &mut Client) -> i64 {
+    let position = "SELECT (pg_current_wal_insert_lsn() - '0/0')::int8";
+    sql.query_one(position, &[]).unwrap().get(0)
 }

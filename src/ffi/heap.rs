@@ -2,7 +2,8 @@
 //!
 //! The rules (postgres-facts 8 to 14 of the sources): a segment is a heap table, so `heap_multi_insert` may be called directly; it does
 //! no index work; a bulk-insert state is fresh for each call and goes before the relation is closed; a tuple goes to the last page if
-//! it fits there, else to a new one.
+//! it fits there, else to a new one. Many new pages at once are written without it (`new_pages`), where nobody has a use for the rows in
+//! the WAL one by one.
 
 use std::ops::Range;
 
@@ -10,6 +11,7 @@ use pgrx::itemptr::item_pointer_get_block_number;
 use pgrx::pg_sys;
 
 use super::lock::Oid;
+use super::new_pages::NewPages;
 use super::reserve::reserve_pages;
 
 /// Bytes of a piece's row before its data: tuple header 24, three int4, varlena header 4.
@@ -21,8 +23,8 @@ pub const LINE_POINTER_BYTES: usize = 4;
 /// Rows begin at multiples of this (MAXALIGN).
 pub const ALIGNMENT: usize = 8;
 
-const PAGE_HEADER_BYTES: usize = 24;
-const TUPLE_HEADER_BYTES: usize = 24;
+pub(super) const PAGE_HEADER_BYTES: usize = 24;
+pub(super) const TUPLE_HEADER_BYTES: usize = 24;
 const FIXED_COLUMNS_BYTES: usize = 12;
 const VARLENA_HEADER_BYTES: usize = 4;
 /// Distance from a palloc'ed HeapTupleData to the tuple behind it (HEAPTUPLESIZE).
@@ -44,8 +46,15 @@ pub struct Piece<'a> {
     pub data: [&'a [u8]; 2],
 }
 
+impl Piece<'_> {
+    /// Bytes of the row without its line pointer.
+    pub(super) fn tuple_bytes(&self) -> usize {
+        ROW_OVERHEAD_BYTES + self.data[0].len() + self.data[1].len()
+    }
+}
+
 /// An open append to one segment, under a lock that the caller holds. Ends with [`Append::finish`]; after an ERROR, with the abort.
-pub struct Append {
+pub struct Append<'a> {
     heap: pg_sys::Relation,
     index: pg_sys::Relation,
     index_info: *mut pg_sys::IndexInfo,
@@ -62,21 +71,24 @@ pub struct Append {
     keys: Vec<[i32; 3]>,
     bytes: usize,
     options: u32,
+    /// Whether reserved pages are written as whole images.
+    whole: bool,
+    new: NewPages<'a>,
 }
 
-impl Append {
+impl<'a> Append<'a> {
     /// Opens both relations, which the caller has locked.
-    pub fn open(heap: Oid, index: Oid) -> Append {
+    pub fn open(heap: Oid, index: Oid) -> Self {
         Self::with_options(heap, index, pg_sys::HEAP_INSERT_SKIP_FSM)
     }
 
     /// The same for a table that this transaction has made, outside of any subtransaction: its rows are frozen, so that every snapshot
     /// sees them once it is committed, older ones too (COPY's FREEZE).
-    pub fn open_frozen(heap: Oid, index: Oid) -> Append {
+    pub fn open_frozen(heap: Oid, index: Oid) -> Self {
         Self::with_options(heap, index, pg_sys::HEAP_INSERT_SKIP_FSM | pg_sys::HEAP_INSERT_FROZEN)
     }
 
-    fn with_options(heap: Oid, index: Oid, options: u32) -> Append {
+    fn with_options(heap: Oid, index: Oid, options: u32) -> Self {
         // SAFETY: in a transaction that holds RowExclusiveLock on both, so NoLock is legal; the current memory context is the call's.
         unsafe {
             let heap = pg_sys::table_open(heap, pg_sys::NoLock as pg_sys::LOCKMODE);
@@ -95,6 +107,8 @@ impl Append {
                 keys: Vec::new(),
                 bytes: 0,
                 options,
+                whole: options & pg_sys::HEAP_INSERT_FROZEN == 0 && may_write_images(heap),
+                new: NewPages::default(),
             }
         }
     }
@@ -156,9 +170,19 @@ impl Append {
             self.insert();
         }
         self.unpin();
+        if self.whole && self.new.is_full() {
+            self.write_new();
+        }
         // A row that went elsewhere has ended the use of reserved pages.
         self.page = self.page.and_then(|_| self.reserved.next());
-        let Some(page) = self.page else { return };
+        let Some(page) = self.page else {
+            self.write_new();
+            return;
+        };
+        if self.whole {
+            self.new.begin(page);
+            return;
+        }
         // SAFETY: the page lies beyond the end that the relation had at `reserve`, and no row was put there: nothing is lost by not
         // reading it. The heap finds it in the buffer, sees that it is new, and initializes it.
         unsafe {
@@ -182,8 +206,12 @@ impl Append {
     }
 
     /// Adds a row; `ROW_OVERHEAD_BYTES` and its data fit a page.
-    pub fn push(&mut self, piece: &Piece<'_>) {
-        let tuple = form_tuple(piece);
+    pub fn push(&mut self, piece: Piece<'a>) {
+        if self.new.has_begun() {
+            self.new.push(piece);
+            return;
+        }
+        let tuple = form_tuple(&piece);
         let used = self.keys.len();
         // SAFETY: the slot is made for the relation's descriptor and takes over the palloc'ed tuple.
         unsafe {
@@ -229,23 +257,33 @@ impl Append {
             if self.page.is_some_and(|page| page != item_pointer_get_block_number(last)) {
                 self.page = None;
             }
-            let mut nulls = [false; 3];
             for (key, slot) in self.keys.iter().zip(&self.slots) {
-                let mut values = key.map(pg_sys::Datum::from);
-                pg_sys::index_insert(
-                    self.index,
-                    values.as_mut_ptr(),
-                    nulls.as_mut_ptr(),
-                    &raw mut (**slot).tts_tid,
-                    self.heap,
-                    pg_sys::IndexUniqueCheck::UNIQUE_CHECK_YES,
-                    false,
-                    self.index_info,
-                );
+                insert_key((self.index, self.index_info), self.heap, *key, &mut (**slot).tts_tid);
             }
         }
         self.keys.clear();
         self.bytes = 0;
+    }
+
+    /// Writes the new pages that have begun, then their rows' keys.
+    fn write_new(&mut self) {
+        if !self.new.has_begun() {
+            return;
+        }
+        let (heap, index) = (self.heap, (self.index, self.index_info));
+        // SAFETY: as the type has it: the relation is open and locked, and `may_write_images`. The pages were reserved for this append.
+        let last = unsafe {
+            self.new.write(heap, self.strategy, |row, place| {
+                insert_key(index, heap, [row.partition, row.base_offset, row.piece], place);
+            })
+        };
+        // SAFETY: the storage was opened by the writing; an invalidation on the way may have closed it, and then nothing is cached.
+        unsafe {
+            let storage = (*heap).rd_smgr;
+            if let (Some(last), false) = (last, storage.is_null()) {
+                (*storage).smgr_targblock = last;
+            }
+        }
     }
 
     /// Writes the rest, makes it visible to later reads of this transaction, closes, and returns the heap's size in bytes.
@@ -253,6 +291,7 @@ impl Append {
         if !self.keys.is_empty() {
             self.insert();
         }
+        self.write_new();
         self.unpin();
         // SAFETY: the bulk-insert state gives its pin back before the relation is closed; slots drop their pin on the descriptor; the
         // locks stay until the transaction's end.
@@ -273,22 +312,85 @@ impl Append {
     }
 }
 
-/// The tuple that heap_form_tuple would make of four columns without nulls, `data` being of STORAGE PLAIN and so with a four-byte
-/// header; made in place to spare two copies of the data.
+/// Whether new pages of this relation may go to the WAL as images: it is in the WAL at all, and is not decoded row by row.
+///
+/// # Safety
+/// The relation is open.
+unsafe fn may_write_images(heap: pg_sys::Relation) -> bool {
+    // SAFETY: reads of the relation's cache entry and of a setting.
+    unsafe {
+        let permanent = (*(*heap).rd_rel).relpersistence as u8 == pg_sys::RELPERSISTENCE_PERMANENT;
+        let made_here = (*heap).rd_createSubid != 0;
+        permanent && !made_here && pg_sys::wal_level < pg_sys::WalLevel::WAL_LEVEL_LOGICAL as i32
+    }
+}
+
+/// Adds a row's key to the index, which refuses one that is there.
+///
+/// # Safety
+/// Both relations are open and locked; the row is in the heap.
+unsafe fn insert_key(
+    (index, info): (pg_sys::Relation, *mut pg_sys::IndexInfo),
+    heap: pg_sys::Relation,
+    key: [i32; 3],
+    place: &mut pg_sys::ItemPointerData,
+) {
+    let mut values = key.map(pg_sys::Datum::from);
+    let mut nulls = [false; 3];
+    // SAFETY: the values are the index's three columns.
+    unsafe {
+        pg_sys::index_insert(
+            index,
+            values.as_mut_ptr(),
+            nulls.as_mut_ptr(),
+            place,
+            heap,
+            pg_sys::IndexUniqueCheck::UNIQUE_CHECK_YES,
+            false,
+            info,
+        );
+    }
+}
+
+/// The tuple that heap_form_tuple would make, in memory of its own.
 fn form_tuple(piece: &Piece<'_>) -> pg_sys::HeapTuple {
-    let data_bytes = piece.data[0].len() + piece.data[1].len();
-    let tuple_bytes = ROW_OVERHEAD_BYTES + data_bytes;
+    let tuple_bytes = piece.tuple_bytes();
     // SAFETY: the allocation holds HeapTupleData, then `tuple_bytes` of tuple at the offset that heap_freetuple and heap_form_tuple
-    // use; every byte of the tuple is written or zero. The header's transaction fields are set by heap_prepare_insert.
+    // use. The header's transaction fields are set by heap_prepare_insert.
     unsafe {
         let allocation = pg_sys::palloc(TUPLE_DATA_OFFSET + tuple_bytes).cast::<u8>();
         let data = allocation.add(TUPLE_DATA_OFFSET);
-        std::ptr::write_bytes(data, 0, TUPLE_HEADER_BYTES);
-        let header = data.cast::<pg_sys::HeapTupleHeaderData>();
+        write_tuple(data, piece);
+        let tuple = allocation.cast::<pg_sys::HeapTupleData>();
+        tuple.write(pg_sys::HeapTupleData {
+            t_len: tuple_bytes as u32,
+            t_data: data.cast(),
+            ..Default::default()
+        });
+        (*tuple).t_self = pg_sys::ItemPointerData::default();
+        (*tuple).t_self.ip_blkid = pg_sys::BlockIdData {
+            bi_hi: 0xffff,
+            bi_lo: 0xffff,
+        };
+        tuple
+    }
+}
+
+/// Writes the tuple that heap_form_tuple would make of four columns without nulls, `data` being of STORAGE PLAIN and so with a four-byte
+/// header; made in place to spare two copies of the data. The fields about transactions are zero.
+///
+/// # Safety
+/// There are [`Piece::tuple_bytes`] at `at`, which is aligned to [`ALIGNMENT`].
+pub(super) unsafe fn write_tuple(at: *mut u8, piece: &Piece<'_>) {
+    let data_bytes = piece.data[0].len() + piece.data[1].len();
+    // SAFETY: by the caller's word; every byte of the tuple is written.
+    unsafe {
+        std::ptr::write_bytes(at, 0, TUPLE_HEADER_BYTES);
+        let header = at.cast::<pg_sys::HeapTupleHeaderData>();
         (*header).t_infomask2 = 4;
         (*header).t_infomask = pg_sys::HEAP_HASVARWIDTH as u16;
         (*header).t_hoff = TUPLE_HEADER_BYTES as u8;
-        let columns = data.add(TUPLE_HEADER_BYTES);
+        let columns = at.add(TUPLE_HEADER_BYTES);
         columns
             .cast::<[i32; 3]>()
             .write([piece.partition, piece.base_offset, piece.piece]);
@@ -299,17 +401,5 @@ fn form_tuple(piece: &Piece<'_>) -> pg_sys::HeapTuple {
             std::ptr::copy_nonoverlapping(part.as_ptr(), at, part.len());
             at = at.add(part.len());
         }
-        let tuple = allocation.cast::<pg_sys::HeapTupleData>();
-        tuple.write(pg_sys::HeapTupleData {
-            t_len: tuple_bytes as u32,
-            t_data: header,
-            ..Default::default()
-        });
-        (*tuple).t_self = pg_sys::ItemPointerData::default();
-        (*tuple).t_self.ip_blkid = pg_sys::BlockIdData {
-            bi_hi: 0xffff,
-            bi_lo: 0xffff,
-        };
-        tuple
     }
 }

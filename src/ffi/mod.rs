@@ -8,6 +8,7 @@ pub mod guc;
 pub mod heap;
 pub mod lock;
 pub mod look;
+mod new_pages;
 pub mod process;
 pub mod report;
 mod reserve;

@@ -13,30 +13,40 @@ use crate::ffi::scan::{scan, Direction, Row, Rows, View};
 
 /// Appends batches in order. The caller holds the segment's write lock.
 pub fn append(relations: SegmentRelations, batches: &[PlacedBatch]) -> EngineResult<AppendOutcome> {
-    append_all(Append::open(relations.heap, relations.index), batches)
+    let prefixes = prefixes(batches)?;
+    Ok(append_all(Append::open(relations.heap, relations.index), batches, &prefixes))
 }
 
 /// Appends batches to a table that this transaction has made, so that every snapshot sees them once it is committed.
 pub fn append_frozen(relations: SegmentRelations, batches: &[PlacedBatch]) -> EngineResult<AppendOutcome> {
-    append_all(Append::open_frozen(relations.heap, relations.index), batches)
+    let prefixes = prefixes(batches)?;
+    Ok(append_all(
+        Append::open_frozen(relations.heap, relations.index),
+        batches,
+        &prefixes,
+    ))
 }
 
-fn append_all(mut append: Append, batches: &[PlacedBatch]) -> EngineResult<AppendOutcome> {
+/// The first bytes of each batch as they are stored.
+fn prefixes(batches: &[PlacedBatch]) -> EngineResult<Vec<[u8; BATCH_PREFIX_BYTES]>> {
     if let Some(short) = batches.iter().find(|batch| batch.bytes.len() < BATCH_HEADER_BYTES) {
         return Err(EngineError::Damaged(format!("a batch of {} bytes", short.bytes.len())));
     }
-    let mut fill = PageFill::new(append.page_free_bytes());
-    append.reserve(fill.clone().pages(batches.iter().map(|batch| batch.bytes.len())));
-    for batch in batches {
-        append_batch(&mut append, &mut fill, batch);
-    }
-    Ok(AppendOutcome {
-        segment_bytes: append.finish(),
-    })
+    Ok(batches.iter().map(PlacedBatch::prefix).collect())
 }
 
-fn append_batch(append: &mut Append, fill: &mut PageFill, batch: &PlacedBatch) {
-    let prefix = batch.prefix();
+fn append_all<'a>(mut append: Append<'a>, batches: &'a [PlacedBatch], prefixes: &'a [[u8; BATCH_PREFIX_BYTES]]) -> AppendOutcome {
+    let mut fill = PageFill::new(append.page_free_bytes());
+    append.reserve(fill.clone().pages(batches.iter().map(|batch| batch.bytes.len())));
+    for (batch, prefix) in batches.iter().zip(prefixes) {
+        append_batch(&mut append, &mut fill, batch, prefix);
+    }
+    AppendOutcome {
+        segment_bytes: append.finish(),
+    }
+}
+
+fn append_batch<'a>(append: &mut Append<'a>, fill: &mut PageFill, batch: &'a PlacedBatch, prefix: &'a [u8; BATCH_PREFIX_BYTES]) {
     let bytes = &batch.bytes[..];
     let (mut at, mut piece) = (0, 0);
     while at < bytes.len() {
@@ -50,7 +60,7 @@ fn append_batch(append: &mut Append, fill: &mut PageFill, batch: &PlacedBatch) {
         if cut.begins_page {
             append.turn_page();
         }
-        append.push(&Piece {
+        append.push(Piece {
             partition: batch.partition,
             base_offset: batch.relative_offset,
             piece,

@@ -165,10 +165,11 @@ impl<'a, R: AsyncRead + Unpin> Reader<'a, R> {
     }
 }
 
-/// Makes room for `room` bytes: doubling, so that bytes are copied a bounded number of times, and never above `length`.
+/// Makes room for `room` bytes: four times what there was, so that a third of the bytes is copied once more, and never above `length`.
+/// What has not been received is not touched, and so takes no memory.
 fn grow(frame: &mut Vec<u8>, room: usize, length: usize) {
     if frame.capacity() < room {
-        let capacity = room.max(frame.capacity() * 2).min(length);
+        let capacity = room.max(frame.capacity() * 4).min(length);
         frame.reserve_exact(capacity - frame.len());
     }
 }
