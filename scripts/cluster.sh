@@ -24,6 +24,7 @@ options
   --kafka-port PORT port of the broker (default 9092)
   --set NAME=VALUE  a setting of the cluster, kept for later starts; may be repeated
   --wal-dir DIR     where a new cluster has its write-ahead log, if not in its data folder
+  --checksums       a new cluster has checksums of its pages
   --no-extension    start without CREATE EXTENSION
   --mode MODE       how stop stops: smart, fast (default) or immediate
 
@@ -48,6 +49,7 @@ extension=yes
 pg_port=
 kafka_port=
 wal_dir=
+initdb_options=()
 mode=fast
 settings=()
 psql_args=()
@@ -58,6 +60,7 @@ while [ $# -gt 0 ]; do
     case $1 in
     --no-build) build=no ;;
     --no-extension) extension=no ;;
+    --checksums) initdb_options+=(--data-checksums) ;;
     --)
         shift
         psql_args=("$@")
@@ -221,13 +224,14 @@ set_setting() {
 }
 
 create_cluster() {
-    local socket=$dir wal=()
-    [ -z "$wal_dir" ] || wal=(--waldir "$wal_dir")
+    local socket=$dir
+    [ -z "$wal_dir" ] || initdb_options+=(--waldir "$wal_dir")
     mkdir -p "$dir"
     chmod 700 "$dir"
     [ "$(id -u)" != 0 ] || chown "$owner:" "$dir"
     enterable "$dir" || fail "the user $owner cannot enter $dir: choose another folder with --dir"
-    as_owner "$bin/initdb" -D "$data" -U postgres -A trust -E UTF8 --locale=C.UTF-8 ${wal[@]+"${wal[@]}"} >"$dir/initdb.log" 2>&1 ||
+    as_owner "$bin/initdb" -D "$data" -U postgres -A trust -E UTF8 --locale=C.UTF-8 ${initdb_options[@]+"${initdb_options[@]}"} \
+        >"$dir/initdb.log" 2>&1 ||
         fail "initdb failed: $(tail -n 3 "$dir/initdb.log")"
     echo "include_if_exists 'pg_kafka.conf'" | as_owner tee -a "$data/postgresql.conf" >/dev/null
     as_owner touch "$data/pg_kafka.conf"

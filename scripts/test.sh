@@ -9,6 +9,8 @@ failed=()
 scripts/build-tests.sh || exit
 KAFKA_TEST_INSTALLED=yes cargo test --release --workspace --no-fail-fast || failed+=("cargo test")
 scripts/test-contract.sh || failed+=("storage contract on PostgreSQL")
+# Rows are written in another way there.
+scripts/test-contract.sh --set wal_level=logical || failed+=("storage contract on PostgreSQL with wal_level=logical")
 [ "${#failed[@]}" -eq 0 ] || {
     printf 'test: failed: %s\n' "${failed[@]}" >&2
     exit 1

@@ -11,13 +11,13 @@ use crate::target::Target;
 pub const POSTGRES_SETTINGS: [(&str, &str); 5] = [
     ("shared_buffers", "512MB"),
     ("max_wal_size", "4GB"),
-    ("min_wal_size", "2GB"),
+    ("min_wal_size", "4GB"),
     ("pg_kafka.max_connections", "4000"),
     ("pg_kafka.max_connections_per_address", "4000"),
 ];
 
-/// Files of 16 MB that `min_wal_size` keeps.
-const KEPT_WAL_FILES: usize = 128;
+/// Files of 16 MB that `min_wal_size` keeps: all that checkpoints leave in use, so that none is made while something is measured.
+const KEPT_WAL_FILES: usize = 256;
 
 /// Settings of Apache Kafka beside those of `scripts/apache-kafka.sh`, which make tests fast: here they are Kafka's defaults again.
 pub const KAFKA_SETTINGS: [(&str, &str); 1] = [("offsets.topic.num.partitions", "50")];
@@ -43,10 +43,11 @@ impl Server {
     ///
     /// # Errors
     /// It does not start.
-    pub fn start_pg_kafka(dir: &Path, port: u16, settings: &[(&str, &str)]) -> Result<Self, Error> {
+    pub fn start_pg_kafka(dir: &Path, port: u16, settings: &[(&str, &str)], checksums: bool) -> Result<Self, Error> {
         let mut server = Server::new(Kind::PgKafka, dir.join("pg"), port);
         let mut options = vec!["--pg-port".to_owned(), server.sql_port.to_string()];
         options.extend(["--kafka-port".to_owned(), port.to_string()]);
+        options.extend(checksums.then(|| "--checksums".to_owned()));
         for (name, value) in POSTGRES_SETTINGS.iter().chain(settings) {
             options.extend(["--set".to_owned(), format!("{name}={value}")]);
         }
@@ -184,6 +185,14 @@ impl Server {
             source,
         })?;
         Ok(Path::new(String::from_utf8_lossy(&output.stdout).trim()).join(name))
+    }
+
+    /// What Postgres has logged.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub fn log(&self) -> Result<String, Error> {
+        self.read("log")
     }
 
     fn find_pid(&mut self) -> Result<(), Error> {

@@ -37,7 +37,10 @@ pub fn start(server: &mut Server, settings: &[(&str, &str)]) -> Result<f64, Erro
 }
 
 /// Asks for ApiVersions until there is an answer: when that was, in seconds since the start of the machine.
-fn first_answer(address: &str) -> Result<f64, Error> {
+///
+/// # Errors
+/// None comes.
+pub fn first_answer(address: &str) -> Result<f64, Error> {
     let request = frame(0, &ApiVersionsRequest::default())?;
     let deadline = Instant::now() + PATIENCE;
     while Instant::now() < deadline {

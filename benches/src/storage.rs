@@ -3,9 +3,11 @@
 use postgres::Client;
 
 use crate::error::Error;
+use crate::fetch;
 use crate::latency::OneAtATime;
 use crate::payload::{values, Kind};
 use crate::produce::{self, Load};
+use crate::starts::first_answer;
 use crate::target::Target;
 
 /// Sums over all segments of a topic.
@@ -19,6 +21,8 @@ pub struct Disk {
     pub index_bytes: i64,
     /// Bytes of write-ahead log that were written meanwhile.
     pub wal_bytes: i64,
+    /// Bytes of write-ahead log that a consumer causes who reads all of it after a checkpoint and from no cache of the broker.
+    pub read_wal_bytes: i64,
     /// Bytes of write-ahead log that freezing all of it after a checkpoint writes.
     pub freeze_wal_bytes: i64,
     /// Pages of the tables' main forks.
@@ -34,6 +38,7 @@ impl std::fmt::Display for Disk {
             heap_bytes,
             index_bytes,
             wal_bytes,
+            read_wal_bytes,
             freeze_wal_bytes,
             pages,
             pages_used,
@@ -46,6 +51,11 @@ impl std::fmt::Display for Disk {
         )?;
         write!(f, "index {index_bytes} = {:.3}, ", per_payload(index_bytes))?;
         write!(f, "WAL {wal_bytes} = {:.3}, ", per_payload(wal_bytes))?;
+        write!(
+            f,
+            "reading it cold {read_wal_bytes} of WAL = {:.3}, ",
+            per_payload(read_wal_bytes)
+        )?;
         write!(
             f,
             "VACUUM FREEZE after a checkpoint {freeze_wal_bytes} of WAL = {:.3}; ",
@@ -70,6 +80,18 @@ fn wal_since(postgres: &mut Client, position: &str) -> Result<i64, Error> {
     Ok(row.get(0))
 }
 
+/// Reads a topic through a broker that has just started, after a checkpoint: bytes of write-ahead log that this writes.
+fn read_cold(target: &Target, postgres: &mut Client, load: &fetch::Load) -> Result<i64, Error> {
+    postgres
+        .batch_execute("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE backend_type = 'pg_kafka broker'")?;
+    first_answer(&target.brokers)?;
+    target.wait_for_leaders(&[&load.topic], load.partitions)?;
+    postgres.batch_execute("CHECKPOINT")?;
+    let before = wal_position(postgres)?;
+    fetch::run(target, load)?;
+    wal_since(postgres, &before)
+}
+
 /// Freezes tables as a vacuum does that comes late: bytes of write-ahead log that it writes.
 fn freeze(postgres: &mut Client, tables: &[String]) -> Result<i64, Error> {
     postgres.batch_execute("CHECKPOINT")?;
@@ -80,11 +102,12 @@ fn freeze(postgres: &mut Client, tables: &[String]) -> Result<i64, Error> {
     wal_since(postgres, &before)
 }
 
-/// What a topic's segments take, and the write-ahead log since a position; then freezes them. The session needs the right to read schema `kafka_log`.
+/// What a topic's segments take, and the write-ahead log since a position; then reads and freezes them. The session needs the right to read schema `kafka_log`.
 ///
 /// # Errors
 /// The topic is not there, or may not be read.
-fn disk(postgres: &mut Client, topic: &str, wal_before: &str) -> Result<Disk, Error> {
+fn disk(target: &Target, postgres: &mut Client, load: &fetch::Load, wal_before: &str) -> Result<Disk, Error> {
+    let topic = &load.topic;
     let tables: Vec<String> = postgres
         .query(
             "SELECT format('%I.%I', n.nspname, c.relname)
@@ -101,11 +124,13 @@ fn disk(postgres: &mut Client, topic: &str, wal_before: &str) -> Result<Disk, Er
         return Err(Error::Incomplete(format!("topic {topic} has no segment")));
     }
     let wal_bytes = wal_since(postgres, wal_before)?;
+    let read_wal_bytes = read_cold(target, postgres, load)?;
     let mut sum = Disk {
         payload_bytes: 0,
         heap_bytes: 0,
         index_bytes: 0,
         wal_bytes,
+        read_wal_bytes,
         freeze_wal_bytes: 0,
         pages: 0,
         pages_used: 0,
@@ -130,6 +155,15 @@ fn disk(postgres: &mut Client, topic: &str, wal_before: &str) -> Result<Disk, Er
     Ok(sum)
 }
 
+fn reading(topic: &str, partitions: i32, records: u64) -> fetch::Load {
+    fetch::Load {
+        topic: topic.to_owned(),
+        partitions,
+        records,
+        partition_bytes: 1024 * 1024,
+    }
+}
+
 /// 100 MB of records of 1 KiB in batches of 16 KiB to three partitions.
 ///
 /// # Errors
@@ -152,7 +186,12 @@ pub fn large_batches(target: &Target, postgres: &mut Client) -> Result<Disk, Err
     target.fresh_topic(&load.topic, load.partitions)?;
     let wal_before = wal_position(postgres)?;
     produce::run(target, &load)?;
-    let found = disk(postgres, &load.topic, &wal_before)?;
+    let found = disk(
+        target,
+        postgres,
+        &reading(&load.topic, load.partitions, load.records),
+        &wal_before,
+    )?;
     target.delete_topic(&load.topic)?;
     Ok(found)
 }
@@ -169,7 +208,7 @@ pub fn small_groups(target: &Target, postgres: &mut Client, groups: usize) -> Re
     for value in values(Kind::Random, 100).iter().cycle().take(groups) {
         producer.send(topic, value)?;
     }
-    let found = disk(postgres, topic, &wal_before)?;
+    let found = disk(target, postgres, &reading(topic, 1, groups as u64), &wal_before)?;
     target.delete_topic(topic)?;
     Ok(found)
 }

@@ -1,11 +1,12 @@
 //! The broker's life: waits for its extension, serves while it is there, and is the database thread meanwhile.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use broker::server::Server;
 use broker::settings::table::Snapshot;
-use broker::storage::engine::{Engine, EngineError};
+use broker::storage::engine::{Engine, EngineError, TopicNumber};
 use broker::storage::runner::{Next, Runner};
 
 use super::disk;
@@ -66,6 +67,7 @@ pub fn run<E: Engine>(new_engine: impl Fn() -> E) {
         said: String::new(),
         busy_since: None,
         changes: Changes::new(now),
+        wanted: BTreeSet::new(),
         next_chores: now,
         next_measurement: now,
     };
@@ -117,6 +119,8 @@ struct Broker<F, E: Engine> {
     /// Since when a start meets locks.
     busy_since: Option<Instant>,
     changes: Changes,
+    /// The topics for which maintenance was told to make a segment.
+    wanted: BTreeSet<TopicNumber>,
     next_chores: Instant,
     next_measurement: Instant,
 }
@@ -147,6 +151,9 @@ impl<F: Fn() -> E, E: Engine> Broker<F, E> {
                 runner.catalog_changed();
             }
             next = runner.turn(now);
+            if *runner.wanted_segments() != self.wanted {
+                self.ask_for_segments();
+            }
         }
         self.log.drain();
         let mut longest = self.changes.until_poll(now);
@@ -165,10 +172,15 @@ impl<F: Fn() -> E, E: Engine> Broker<F, E> {
 
     fn do_chores(&mut self) {
         report_statistics();
+        self.ask_for_segments();
+    }
+
+    /// Tells maintenance of which topics to make the next segment. It is told again while it has not.
+    fn ask_for_segments(&mut self) {
         let Some(runner) = &self.runner else { return };
-        let wanted = runner.wanted_segments();
-        self.shared.wanted_segments.set(wanted.iter().map(|topic| topic.0));
-        if !wanted.is_empty() {
+        self.wanted.clone_from(runner.wanted_segments());
+        self.shared.wanted_segments.set(self.wanted.iter().map(|topic| topic.0));
+        if !self.wanted.is_empty() {
             self.shared.maintenance.wake();
         }
     }

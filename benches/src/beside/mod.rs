@@ -1,5 +1,6 @@
 //! What pg_kafka does to the Postgres that it lives in: measured on Postgres alone, Apache Kafka has nothing to compare.
 
+mod kill;
 mod pgbench;
 mod pinned;
 mod transaction_ids;
@@ -21,10 +22,10 @@ type Figure = (String, String);
 /// Some figures that are measured together. The second argument shortens it.
 struct Part {
     name: &'static str,
-    run: fn(&Server, f64) -> Result<Vec<Figure>, Error>,
+    run: fn(&mut Server, f64) -> Result<Vec<Figure>, Error>,
 }
 
-const PARTS: [Part; 5] = [
+const PARTS: [Part; 6] = [
     Part {
         name: "latency beside INSERT",
         run: latency_beside_insert,
@@ -42,13 +43,17 @@ const PARTS: [Part; 5] = [
         name: "pinned xmin",
         run: pinned::run,
     },
+    Part {
+        name: "start after a kill",
+        run: kill::run,
+    },
 ];
 
 /// Measures the parts whose name contains `only`, as rows of a table. `scale` shortens them.
 ///
 /// # Errors
 /// A measurement failed.
-pub fn run(server: &Server, scale: f64, only: &str) -> Result<Vec<TableRow>, Error> {
+pub fn run(server: &mut Server, scale: f64, only: &str) -> Result<Vec<TableRow>, Error> {
     let mut rows = Vec::new();
     for part in PARTS.iter().filter(|part| part.name.contains(only)) {
         let started = std::time::Instant::now();
@@ -71,7 +76,7 @@ fn scaled(full: f64, scale: f64) -> usize {
     ((full * scale) as usize).max(100)
 }
 
-fn latency_beside_insert(server: &Server, scale: f64) -> Result<Vec<Figure>, Error> {
+fn latency_beside_insert(server: &mut Server, scale: f64) -> Result<Vec<Figure>, Error> {
     let target = &server.target;
     target.fresh_topic(TOPIC, 1)?;
     let found = latency::run(target, TOPIC, 100, scaled(2_000.0, scale), Some(&mut session(server)?))?;
@@ -80,7 +85,7 @@ fn latency_beside_insert(server: &Server, scale: f64) -> Result<Vec<Figure>, Err
     Ok(vec![(what.to_owned(), found.to_string())])
 }
 
-fn disk(server: &Server, scale: f64) -> Result<Vec<Figure>, Error> {
+fn disk(server: &mut Server, scale: f64) -> Result<Vec<Figure>, Error> {
     let mut session = session(server)?;
     let batches = storage::large_batches(&server.target, &mut session)?;
     let groups = scaled(10_000.0, scale);

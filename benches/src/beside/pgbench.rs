@@ -18,7 +18,7 @@ const SECONDS: f64 = 30.0;
 const RATES_MB: [f64; 3] = [0.0, 10.0, 50.0];
 
 /// Transactions a second at each rate, and at each size of the WAL between checkpoints.
-pub fn run(server: &Server, scale: f64) -> Result<Vec<Figure>, Error> {
+pub fn run(server: &mut Server, scale: f64) -> Result<Vec<Figure>, Error> {
     let seconds = (SECONDS * scale).max(2.0);
     let factor = format!("{:.0}", (SCALE * scale.min(1.0)).max(1.0));
     let mut figures = Vec::new();

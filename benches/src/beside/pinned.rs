@@ -28,7 +28,7 @@ struct Minute {
 
 /// Produces and commits offsets of ten partitions, by turns, at a fixed rate, while a session keeps its snapshot: the first minute and the
 /// last.
-pub fn run(server: &Server, scale: f64) -> Result<Vec<Figure>, Error> {
+pub fn run(server: &mut Server, scale: f64) -> Result<Vec<Figure>, Error> {
     server.target.fresh_topic(TOPIC, PARTITIONS)?;
     let mut pinning = session(server)?;
     pinning.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT txid_current()")?;

@@ -15,7 +15,7 @@ const PARTITIONS: i32 = 3;
 const IDLE: Duration = Duration::from_secs(20);
 
 /// Transaction ids a second: of a broker with nothing to do, of small requests one after the other, of batches at full speed.
-pub fn run(server: &Server, scale: f64) -> Result<Vec<Figure>, Error> {
+pub fn run(server: &mut Server, scale: f64) -> Result<Vec<Figure>, Error> {
     let target = &server.target;
     target.fresh_topic(TOPIC, PARTITIONS)?;
     let single = |connections| one_in_flight::Load {

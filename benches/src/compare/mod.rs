@@ -89,7 +89,9 @@ struct Tables {
 /// A measurement failed, on either broker.
 pub fn compare(options: &Options) -> Result<(), Error> {
     let started = Instant::now();
-    let mut ours = Server::start_pg_kafka(&options.dir, options.base_port, &OUR_SETTINGS)?;
+    // What is written beside the log itself is measured with checksums, which make more of it.
+    let checksums = options.rows != Rows::Bench;
+    let mut ours = Server::start_pg_kafka(&options.dir, options.base_port, &OUR_SETTINGS, checksums)?;
     let mut theirs = Server::start_apache(&options.dir, options.base_port + 2, &[])?;
     if options.scale >= 1.0 {
         ours.age_wal()?;

@@ -17,8 +17,8 @@ use crate::trickles;
 
 const OLD_TOPIC: &str = "bench-old";
 
-/// 2 GB, four times the shared buffers.
-const OLD_LOG_RECORDS: u64 = 2_000_000;
+/// 10 GB, twenty times the shared buffers.
+const OLD_LOG_RECORDS: u64 = 10_000_000;
 
 const PARTITIONS: i32 = 3;
 

@@ -120,7 +120,7 @@ const MEASURES: [Measure; 12] = [
 /// # Errors
 /// A measurement failed, on either broker.
 pub fn compare(options: &Options) -> Result<(), Error> {
-    let ours = Server::start_pg_kafka(&options.dir, options.base_port, &OUR_SETTINGS)?;
+    let ours = Server::start_pg_kafka(&options.dir, options.base_port, &OUR_SETTINGS, false)?;
     let theirs = Server::start_apache(&options.dir, options.base_port + 2, &THEIR_SETTINGS)?;
     let partitions = scaled(1000, options.scale) as i32;
     for target in [&ours.target, &theirs.target] {
