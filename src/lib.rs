@@ -9,11 +9,6 @@ use pgrx::prelude::*;
 
 pgrx::pg_module_magic!();
 
-/// Memory of this library alone, Postgres keeps its own: what a network thread allocates, the database thread frees, which is what the C
-/// library's allocator does worst.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// Called by Postgres when it loads the library: in the postmaster, for `shared_preload_libraries`, and nowhere else.
 #[pg_guard]
 pub extern "C-unwind" fn _PG_init() {
@@ -31,6 +26,7 @@ pub extern "C-unwind" fn _PG_init() {
         }
         return;
     }
+    ffi::memory::set_up();
     ffi::guc::define();
     if ffi::process::is_binary_upgrade() {
         return;

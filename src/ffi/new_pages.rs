@@ -4,7 +4,7 @@
 use pgrx::itemptr::item_pointer_set_all;
 use pgrx::pg_sys;
 
-use super::heap::{write_tuple, Piece, ALIGNMENT, EMPTY_PAGE_BYTES, LINE_POINTER_BYTES, PAGE_HEADER_BYTES, TUPLE_HEADER_BYTES};
+use super::tuple::{write_tuple, Piece, ALIGNMENT, EMPTY_PAGE_BYTES, LINE_POINTER_BYTES, PAGE_HEADER_BYTES};
 
 /// Pages of one WAL record.
 const PAGES_PER_RECORD: usize = pg_sys::XLR_MAX_BLOCK_ID as usize;
@@ -57,41 +57,40 @@ impl<'a> NewPages<'a> {
 
     /// Writes the pages, all in one WAL record, and tells `placed` of each row and where it is. Returns the last page.
     ///
+    /// # Errors
+    /// Another session has put a row there.
+    ///
     /// # Safety
-    /// In a transaction; the relation is open, permanent, older than the transaction, and locked against being dropped, truncated and
-    /// written by others; the pages lie within its file, and hold nothing.
+    /// In a transaction; the relation is open, permanent, older than the transaction, and locked against being dropped and truncated; the
+    /// pages lie within its file and were never written.
     pub(super) unsafe fn write(
         &mut self,
         heap: pg_sys::Relation,
         strategy: pg_sys::BufferAccessStrategy,
         mut placed: impl FnMut(&Piece<'a>, &mut pg_sys::ItemPointerData),
     ) -> Option<pg_sys::BlockNumber> {
-        let mut buffers = [0; PAGES_PER_RECORD];
-        // SAFETY: the pages are the caller's, and are not read. All that can fail comes first: what is changed in a shared buffer must
-        // reach the WAL, or a later change of the same page could not be replayed.
+        // All that can fail comes first: what is changed in a shared buffer must reach the WAL, or a later change of the same page could
+        // not be replayed.
+        pgrx::check_for_interrupts!();
+        // SAFETY: in a transaction.
         let (xid, command) = unsafe {
             pg_sys::XLogEnsureRecordSpace(PAGES_PER_RECORD as i32 - 1, 0);
-            for (buffer, page) in buffers.iter_mut().zip(&self.pages) {
-                *buffer = pg_sys::ReadBufferExtended(
-                    heap,
-                    pg_sys::ForkNumber::MAIN_FORKNUM,
-                    page.block,
-                    pg_sys::ReadBufferMode::RBM_ZERO_AND_LOCK,
-                    strategy,
-                );
-            }
             (pg_sys::GetCurrentTransactionId(), pg_sys::GetCurrentCommandId(true))
         };
-        let buffers = &buffers[..self.pages.len()];
-        let mut rows = self.rows.iter();
-        for (buffer, page) in buffers.iter().zip(&self.pages) {
-            // SAFETY: the buffer is locked exclusively; `push` has seen to it that the rows fit.
-            unsafe { fill_page(*buffer, page.block, rows.by_ref().take(page.rows), xid, command) };
+        let mut buffers = [0; PAGES_PER_RECORD];
+        for (buffer, page) in buffers.iter_mut().zip(&self.pages) {
+            // SAFETY: the page is not read, as nothing was written there; an error gives locks and pins back.
+            *buffer = unsafe { lock_new_page(heap, page.block, strategy) };
         }
-        // SAFETY: the protocol of access/transam/README: buffers locked, critical section, dirty, WAL, LSN. The images leave out the hole
-        // between line pointers and rows, which `fill_page` keeps by the rules of a standard page.
+        let buffers = &buffers[..self.pages.len()];
+        // SAFETY: the protocol of access/transam/README: buffers locked, critical section, change, dirty, WAL, LSN. Rows fit, as `push` has
+        // seen to. The images leave out the hole between line pointers and rows, which `fill_page` keeps by the rules of a standard page.
         unsafe {
             pg_sys::CritSectionCount += 1;
+            let mut rows = self.rows.iter();
+            for (buffer, page) in buffers.iter().zip(&self.pages) {
+                fill_page(*buffer, page.block, rows.by_ref().take(page.rows), xid, command);
+            }
             pg_sys::XLogBeginInsert();
             for (number, buffer) in buffers.iter().enumerate() {
                 pg_sys::MarkBufferDirty(*buffer);
@@ -123,6 +122,34 @@ impl<'a> NewPages<'a> {
         self.rows.clear();
         last
     }
+}
+
+/// Pins and locks a page that was never written.
+///
+/// # Errors
+/// It holds something: a session has inserted into the segment by hand, which takes the last page for its own.
+///
+/// # Safety
+/// The relation is open, and the page lies within its file.
+unsafe fn lock_new_page(
+    heap: pg_sys::Relation,
+    block: pg_sys::BlockNumber,
+    strategy: pg_sys::BufferAccessStrategy,
+) -> pg_sys::Buffer {
+    // SAFETY: by the caller's word; the page is looked at under its lock. PageIsNew looks at pd_upper as well.
+    let (buffer, is_new) = unsafe {
+        let buffer = pg_sys::ReadBufferExtended(
+            heap,
+            pg_sys::ForkNumber::MAIN_FORKNUM,
+            block,
+            pg_sys::ReadBufferMode::RBM_ZERO_AND_LOCK,
+            strategy,
+        );
+        let page = pg_sys::BufferGetPage(buffer).cast::<pg_sys::PageHeaderData>();
+        (buffer, (*page).pd_upper == 0)
+    };
+    assert!(is_new, "page {block} of a segment is in use by another session");
+    buffer
 }
 
 fn pointer(block: pg_sys::BlockNumber, number: pg_sys::OffsetNumber) -> pg_sys::ItemPointerData {
@@ -170,5 +197,4 @@ unsafe fn fill_page<'a, 'b: 'a>(
         (*header).pd_lower = lower as u16;
         (*header).pd_upper = upper as u16;
     }
-    const { assert!(TUPLE_HEADER_BYTES.is_multiple_of(ALIGNMENT)) };
 }

@@ -1,6 +1,7 @@
 //! Room at the end of a relation's file, reserved at once. PostgreSQL 15 makes a relation longer page by page, each time writing a page of
 //! zeros that is written again with its rows; from 16 on it reserves as this does (`ExtendBufferedRelBy`, `FileFallocate`).
 
+use std::ffi::CStr;
 use std::fs::OpenOptions;
 use std::ops::Range;
 use std::os::fd::AsRawFd;
@@ -23,8 +24,12 @@ pub(super) unsafe fn reserve_pages(relation: pg_sys::Relation, pages: u32) -> Ra
     if pages < FEWEST_PAGES {
         return 0..0;
     }
-    // SAFETY: the caller has the relation open, which also opens its storage here.
-    let (relation_id, lock) = unsafe { ((*relation).rd_id, pg_sys::ExclusiveLock as pg_sys::LOCKMODE) };
+    if extends_by_zeros() {
+        return 0..0;
+    }
+    let lock = pg_sys::ExclusiveLock as pg_sys::LOCKMODE;
+    // SAFETY: the caller has the relation open. Looking for its path may lock a catalog, which is not allowed under the lock below.
+    let path = relation_path(unsafe { (*relation).rd_id });
     // SAFETY: the same. No other session makes the relation longer while the lock is held.
     let end = unsafe {
         pg_sys::LockRelationForExtension(relation, lock);
@@ -36,7 +41,7 @@ pub(super) unsafe fn reserve_pages(relation: pg_sys::Relation, pages: u32) -> Ra
         0 => 0,
         _ => pages.min(pg_sys::RELSEG_SIZE - place),
     };
-    let reserved = pages > 0 && allocate(&file_path(relation_id, file), place, pages).is_ok();
+    let reserved = pages > 0 && allocate(&file_path(path, file), place, pages).is_ok();
     // SAFETY: the lock is held; an ERROR before this gives it back with the abort.
     unsafe { pg_sys::UnlockRelationForExtension(relation, lock) };
     if reserved {
@@ -46,14 +51,27 @@ pub(super) unsafe fn reserve_pages(relation: pg_sys::Relation, pages: u32) -> Ra
     }
 }
 
-/// Path of a relation's file, from the data directory.
-fn file_path(relation: pg_sys::Oid, file: u32) -> String {
+/// Whether the operator wants files to be made longer by writing zeros (`file_extend_method`, in newer releases).
+fn extends_by_zeros() -> bool {
+    // SAFETY: a setting by its name, or null where there is none; the text is read before anything could change it.
+    unsafe {
+        let method = pg_sys::GetConfigOption(c"file_extend_method".as_ptr(), true, false);
+        !method.is_null() && CStr::from_ptr(method) == c"write_zeros"
+    }
+}
+
+/// Path of a relation's first file, from the data directory.
+fn relation_path(relation: pg_sys::Oid) -> String {
     // SAFETY: the SQL function pg_relation_filepath(regclass), in a transaction.
     let path: Option<String> = unsafe { direct_function_call(pg_sys::pg_relation_filepath, &[relation.into_datum()]) };
-    let path = path.unwrap_or_default();
+    path.unwrap_or_default()
+}
+
+/// Path of one of the files.
+fn file_path(relation: String, file: u32) -> String {
     match file {
-        0 => path,
-        _ => format!("{path}.{file}"),
+        0 => relation,
+        _ => format!("{relation}.{file}"),
     }
 }
 

@@ -117,8 +117,12 @@ unsafe fn is_visible(
         if plain && marks & pg_sys::HEAP_XMIN_FROZEN == pg_sys::HEAP_XMIN_FROZEN {
             return true;
         }
+        if plain && marks & pg_sys::HEAP_XMIN_INVALID != 0 {
+            return false;
+        }
         if plain && !pg_sys::TransactionIdIsCurrentTransactionId(xmin) {
-            return !pg_sys::XidInMVCCSnapshot(xmin, snapshot) && pg_sys::TransactionIdDidCommit(xmin);
+            let committed = marks & pg_sys::HEAP_XMIN_COMMITTED != 0;
+            return !pg_sys::XidInMVCCSnapshot(xmin, snapshot) && (committed || pg_sys::TransactionIdDidCommit(xmin));
         }
     }
     // SAFETY: the page is pinned, and locked as the function wants it.

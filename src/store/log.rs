@@ -8,8 +8,9 @@ use bytes::{Bytes, BytesMut};
 
 use super::locks::SegmentRelations;
 use super::pieces::PageFill;
-use crate::ffi::heap::{Append, Piece};
+use crate::ffi::heap::Append;
 use crate::ffi::scan::{scan, Direction, Row, Rows, View};
+use crate::ffi::tuple::Piece;
 
 /// Appends batches in order. The caller holds the segment's write lock.
 pub fn append(relations: SegmentRelations, batches: &[PlacedBatch]) -> EngineResult<AppendOutcome> {

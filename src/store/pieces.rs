@@ -2,7 +2,7 @@
 
 use broker::wire::BATCH_HEADER_BYTES;
 
-use crate::ffi::heap::{ALIGNMENT, EMPTY_PAGE_BYTES, LINE_POINTER_BYTES, ROW_OVERHEAD_BYTES};
+use crate::ffi::tuple::{ALIGNMENT, EMPTY_PAGE_BYTES, LINE_POINTER_BYTES, ROW_OVERHEAD_BYTES};
 
 /// Largest data of one piece: that of a page's only row.
 pub const LARGEST_PIECE_BYTES: usize = EMPTY_PAGE_BYTES / ALIGNMENT * ALIGNMENT - ROW_OVERHEAD_BYTES;
