@@ -76,7 +76,8 @@ fn lag_is_what_is_left() {
     let id = Some(member.id.clone());
     let expected = [(0, id.clone(), None, None), (1, id, Some(3), Some(2))];
     eventually("the assignment is shown", || {
-        member.heartbeat();
+        let reply = member.heartbeat();
+        assert_eq!(reply.error_code, 0, "heartbeat: {:?}", reply.error_message);
         (lag(&mut session, &group) == expected).then_some(())
     });
     let settled = ("Stable".to_owned(), 1, 1, "consumer".to_owned());

@@ -1,26 +1,18 @@
 //! Memory of this library alone; Postgres keeps its own. What a network thread allocates, the database thread frees, which is what the C
 //! library's allocator does worst.
 
-use libmimalloc_sys::{mi_collect, mi_option_set, mi_option_t};
+use libmimalloc_sys::{mi_option_set, mi_option_t};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// `mi_option_purge_delay`, which the crate does not name.
+/// `mi_option_purge_delay`, which the crate does not name: milliseconds after which freed memory may go back to the system.
 const PURGE_DELAY: mi_option_t = 15;
 
-/// Milliseconds after which freed memory may go back to the system. The allocator's own second lets requests that decompress to hundreds
-/// of megabytes add up.
-const PURGE_DELAY_MS: i64 = 10;
-
-/// Sets the allocator up. For the postmaster, whose children have it so too.
+/// Has freed memory go back to the system at once. By default it stays until something else is allocated a second later: requests that
+/// decompress to hundreds of megabytes would add up, and an idle broker would keep the last of them. For the postmaster, whose children
+/// have it so too.
 pub fn set_up() {
     // SAFETY: an option may be set at any time; there is one thread now.
-    unsafe { mi_option_set(PURGE_DELAY, PURGE_DELAY_MS) };
-}
-
-/// Gives back to the system what is due, which otherwise happens only when something is allocated.
-pub fn give_back() {
-    // SAFETY: may be called by any thread, at any time.
-    unsafe { mi_collect(false) };
+    unsafe { mi_option_set(PURGE_DELAY, 0) };
 }

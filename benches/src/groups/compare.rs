@@ -8,6 +8,7 @@ use crate::error::Error;
 use crate::machine;
 use crate::report::{self, Pair};
 use crate::server::{root, Server};
+use crate::starts::sync;
 use crate::target::Target;
 
 const TOPIC: &str = "bench-groups";
@@ -189,6 +190,7 @@ fn loads(scale: f64, partitions: i32) -> Vec<(String, Load)> {
 /// Each round's pair, ours first; who begins changes from round to round.
 fn rounds(name: &str, load: &Load, options: &Options, ours: &Target, theirs: &Target) -> Result<Vec<(Figures, Figures)>, Error> {
     let measure = |target: &Target| {
+        sync();
         let figures = run(target, load)?;
         eprintln!(
             "{name}: {}: formed in {:.2} s, rebalance {:.2} s, heartbeat p99 {:.2} ms, commit p99 {:.2} ms",
