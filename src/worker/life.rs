@@ -20,7 +20,7 @@ use crate::ffi::files::{self, FileShares};
 use crate::ffi::process::{exit_for_restart, reload_if_asked, report_idle, report_statistics};
 use crate::ffi::shmem::{shared, Shared};
 use crate::ffi::wait::{WaitSet, Waker};
-use crate::ffi::{guc, report, signals};
+use crate::ffi::{guc, memory, report, signals};
 
 /// After what time a start that failed (port in use) is tried again.
 const RETRY: Duration = Duration::from_secs(2);
@@ -172,6 +172,7 @@ impl<F: Fn() -> E, E: Engine> Broker<F, E> {
 
     fn do_chores(&mut self) {
         report_statistics();
+        memory::give_back();
         self.ask_for_segments();
     }
 
