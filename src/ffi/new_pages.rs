@@ -78,11 +78,22 @@ impl<'a> NewPages<'a> {
             (pg_sys::GetCurrentTransactionId(), pg_sys::GetCurrentCommandId(true))
         };
         let mut buffers = [0; PAGES_PER_RECORD];
+        let mut all_new = true;
         for (buffer, page) in buffers.iter_mut().zip(&self.pages) {
             // SAFETY: the page is not read, as nothing was written there; an error gives locks and pins back.
-            *buffer = unsafe { lock_new_page(heap, page.block, strategy) };
+            let (locked, is_new) = unsafe { lock_page(heap, page.block, strategy) };
+            *buffer = locked;
+            all_new &= is_new;
         }
         let buffers = &buffers[..self.pages.len()];
+        if !all_new {
+            // A panic does not reset the count of held interrupts, as an ERROR of Postgres does: no lock may be held.
+            for buffer in buffers {
+                // SAFETY: pinned and locked above, and not changed.
+                unsafe { pg_sys::UnlockReleaseBuffer(*buffer) };
+            }
+        }
+        assert!(all_new, "new pages of a segment are in use by another session");
         // SAFETY: the protocol of access/transam/README: buffers locked, critical section, change, dirty, WAL, LSN. Rows fit, as `push` has
         // seen to. The images leave out the hole between line pointers and rows, which `fill_page` keeps by the rules of a standard page.
         unsafe {
@@ -124,20 +135,18 @@ impl<'a> NewPages<'a> {
     }
 }
 
-/// Pins and locks a page that was never written.
-///
-/// # Errors
-/// It holds something: a session has inserted into the segment by hand, which takes the last page for its own.
+/// Pins and locks a page that was never written. `false`: it holds something, a session has inserted into the segment by hand, which takes
+/// the last page for its own.
 ///
 /// # Safety
 /// The relation is open, and the page lies within its file.
-unsafe fn lock_new_page(
+unsafe fn lock_page(
     heap: pg_sys::Relation,
     block: pg_sys::BlockNumber,
     strategy: pg_sys::BufferAccessStrategy,
-) -> pg_sys::Buffer {
+) -> (pg_sys::Buffer, bool) {
     // SAFETY: by the caller's word; the page is looked at under its lock. PageIsNew looks at pd_upper as well.
-    let (buffer, is_new) = unsafe {
+    unsafe {
         let buffer = pg_sys::ReadBufferExtended(
             heap,
             pg_sys::ForkNumber::MAIN_FORKNUM,
@@ -147,9 +156,7 @@ unsafe fn lock_new_page(
         );
         let page = pg_sys::BufferGetPage(buffer).cast::<pg_sys::PageHeaderData>();
         (buffer, (*page).pd_upper == 0)
-    };
-    assert!(is_new, "page {block} of a segment is in use by another session");
-    buffer
+    }
 }
 
 fn pointer(block: pg_sys::BlockNumber, number: pg_sys::OffsetNumber) -> pg_sys::ItemPointerData {
