@@ -182,6 +182,7 @@ pub fn large_batches(target: &Target, postgres: &mut Client) -> Result<Disk, Err
         idempotent: false,
         in_flight: None,
         rate: None,
+        burst: std::time::Duration::ZERO,
     };
     target.fresh_topic(&load.topic, load.partitions)?;
     let wal_before = wal_position(postgres)?;

@@ -5,11 +5,15 @@ use std::time::Duration;
 /// Requests of one connection that may be unanswered; at this number the connection is not read any more.
 pub const UNANSWERED_REQUESTS_PER_CONNECTION: usize = 64;
 
-/// Bytes that one read of a socket takes between frames, and the least that a frame's buffer is charged. A connection whose request
-/// has to wait its turn holds at most this much outside of the receive budget; an idle one holds nothing.
+/// Bytes that one read of a socket takes between frames. A connection whose request has to wait its turn holds at most this much outside
+/// of the receive budget; an idle one holds nothing.
 pub const RECEIVE_CHUNK_BYTES: usize = 16 * 1024;
 
-/// Bytes by which a frame that is being received extends its charge on the receive budget at most.
+/// Address space that a frame's buffer takes at once, if the frame is as long; memory it takes as bytes come.
+pub const RECEIVE_AT_ONCE_BYTES: usize = 1024 * 1024;
+
+/// Bytes by which a frame that is being received extends its charge on the receive budget at most. Below that it is charged, within its
+/// length, four times what has come.
 pub const RECEIVE_CHARGE_STEP_BYTES: usize = 1024 * 1024;
 
 /// Bytes of finished replies that are gathered for one write; a single reply may be larger.

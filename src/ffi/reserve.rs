@@ -10,8 +10,8 @@ use pgrx::datum::IntoDatum;
 use pgrx::fcinfo::direct_function_call;
 use pgrx::pg_sys;
 
-/// Pages for which it is worth it (as in PostgreSQL 16's `mdzeroextend`).
-const FEWEST_PAGES: u32 = 8;
+/// Pages for which it is worth it: one allocation instead of a write for each.
+const FEWEST_PAGES: u32 = 2;
 
 /// Reserves pages beyond the relation's end, and returns those that were: none if they are few, or the file system cannot.
 ///

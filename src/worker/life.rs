@@ -172,7 +172,7 @@ impl<F: Fn() -> E, E: Engine> Broker<F, E> {
 
     fn do_chores(&mut self) {
         report_statistics();
-        memory::give_back();
+        memory::give_back(self.runner.as_ref().map_or(0, Runner::cached_bytes));
         self.ask_for_segments();
     }
 

@@ -36,6 +36,7 @@ pub fn run(server: &mut Server, scale: f64) -> Result<Vec<Figure>, Error> {
         idempotent: false,
         in_flight: None,
         rate: Some(RATE),
+        burst: Duration::from_millis(5),
     };
     server
         .target

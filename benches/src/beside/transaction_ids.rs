@@ -38,6 +38,7 @@ pub fn run(server: &mut Server, scale: f64) -> Result<Vec<Figure>, Error> {
         idempotent: false,
         in_flight: None,
         rate: None,
+        burst: Duration::ZERO,
     };
     let figures = vec![
         used("an idle broker", server, || {

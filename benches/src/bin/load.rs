@@ -105,6 +105,7 @@ fn produce(words: Vec<String>) -> Result<(), Error> {
         idempotent: args.get_or("idempotent", "no".to_owned())? == "yes",
         in_flight: args.get("in-flight")?,
         rate: args.get("rate")?,
+        burst: Duration::ZERO,
     };
     if args.get_or("fresh", "yes".to_owned())? == "yes" {
         target.fresh_topic(&load.topic, load.partitions)?;

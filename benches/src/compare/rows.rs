@@ -61,6 +61,7 @@ fn small_batches(records: u64, scale: f64) -> Load {
         idempotent: false,
         in_flight: None,
         rate: None,
+        burst: Duration::ZERO,
     }
 }
 

@@ -115,7 +115,7 @@ impl<'a, R: AsyncRead + Unpin> Reader<'a, R> {
 
     /// Charges for the next bytes of a frame of which `room` are charged; answers how many they are.
     async fn extend(&mut self, charge: &mut Charge, length: usize, room: usize) -> usize {
-        let step = room.clamp(limits::RECEIVE_CHUNK_BYTES, limits::RECEIVE_CHARGE_STEP_BYTES);
+        let step = (3 * room).clamp(4 * limits::RECEIVE_CHUNK_BYTES, limits::RECEIVE_CHARGE_STEP_BYTES);
         let wanted = step.min(length - room);
         if !self.frames.try_extend(charge, wanted) {
             self.entry.set_phase(Phase::Budget);
@@ -165,11 +165,42 @@ impl<'a, R: AsyncRead + Unpin> Reader<'a, R> {
     }
 }
 
-/// Makes room for `room` bytes: four times what there was, so that a third of the bytes is copied once more, and never above `length`.
-/// What has not been received is not touched, and so takes no memory.
+/// Makes room for `room` bytes, and for all of a frame of usual size at once, so that none of its bytes is copied; a larger one grows by
+/// four. What has not been received is not touched, and so takes no memory.
 fn grow(frame: &mut Vec<u8>, room: usize, length: usize) {
     if frame.capacity() < room {
-        let capacity = room.max(frame.capacity() * 4).min(length);
-        frame.reserve_exact(capacity - frame.len());
+        let more = (frame.capacity() * 4).max(limits::RECEIVE_AT_ONCE_BYTES);
+        frame.reserve_exact(room.max(more).min(length) - frame.len());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Goal: a frame of usual size has its place from its first byte on, and none has more than is announced.
+    #[test]
+    fn a_frame_of_usual_size_is_not_copied() {
+        for length in [1, 300_000, limits::RECEIVE_AT_ONCE_BYTES] {
+            let mut frame = Vec::new();
+            grow(&mut frame, length.min(limits::RECEIVE_CHUNK_BYTES), length);
+            assert_eq!(frame.capacity(), length);
+        }
+    }
+
+    /// Goal: a large frame's place grows with what has come, by steps that copy a third of it at most.
+    #[test]
+    fn a_large_frame_grows_with_what_has_come() {
+        let length = 100 << 20;
+        let mut frame = Vec::new();
+        let mut sizes = Vec::new();
+        for room in (0..=length).step_by(limits::RECEIVE_CHARGE_STEP_BYTES) {
+            frame.resize(frame.len().max(room.saturating_sub(1)), 0);
+            grow(&mut frame, room, length);
+            if sizes.last() != Some(&frame.capacity()) {
+                sizes.push(frame.capacity());
+            }
+        }
+        assert_eq!(sizes, [0, 1 << 20, 4 << 20, 16 << 20, 64 << 20, 100 << 20]);
     }
 }

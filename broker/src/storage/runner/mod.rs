@@ -300,6 +300,11 @@ impl<E: Engine> Runner<E> {
         &self.filling
     }
 
+    /// Bytes of batches that are kept in memory for consumers.
+    pub fn cached_bytes(&self) -> usize {
+        self.tail.bytes()
+    }
+
     /// Runs what waits: reloads the catalog if it was told to, one group, a bounded number of reads, replies of what became durable.
     pub fn turn(&mut self, now: Instant) -> Next {
         self.now = now;

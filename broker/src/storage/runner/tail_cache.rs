@@ -40,6 +40,11 @@ impl TailCache {
         self.shrink();
     }
 
+    /// Bytes of all batches in it.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     fn shrink(&mut self) {
         while self.bytes > self.limit_bytes {
             let Some((partition, base_offset, size)) = self.order.pop_front() else {
