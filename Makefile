@@ -6,6 +6,7 @@
 #   make test-kafka  the same end-to-end tests against Apache Kafka; Kafka's tools, old clients and every request on both
 #   make fuzz        fuzz what reads bytes from the network, FUZZ_SECONDS in all (default 20 for each target)
 #   make soak        mixed clients and faults for SOAK_SECONDS (default 600): nothing lost, nothing grows
+#   make seven-days  20 GiB through small segments in seven days by an injected clock: the disk stays within what retention allows
 #   make lint        format, clippy, rustdoc, unsafe code, shell scripts, type check for PostgreSQL 16 to 18
 #   make bench       measurements beside Apache Kafka, into docs/performance.md; BENCH_FLAGS="--rounds 9" (scripts/bench.sh)
 #   make bench-all   that, Kafka's own load programs, idle connections, consumer groups, and what pg_kafka does to its Postgres
@@ -22,7 +23,7 @@ KAFKA_PORT ?= 9092
 PG_PORT ?= 15432
 export KAFKA_PORT PG_PORT
 
-.PHONY: run stop test test-kafka fuzz soak lint bench bench-all bench-groups bench-quick setup clean
+.PHONY: run stop test test-kafka fuzz soak seven-days lint bench bench-all bench-groups bench-quick setup clean
 
 run:
 	@scripts/run.sh
@@ -45,6 +46,10 @@ fuzz:
 soak:
 	@scripts/setup.sh build
 	@scripts/soak.sh
+
+seven-days:
+	@scripts/setup.sh build
+	@scripts/seven-days.sh
 
 lint:
 	@scripts/setup.sh build lint

@@ -8,6 +8,7 @@
 pub mod batch;
 pub mod capture;
 pub mod clients;
+pub mod clock;
 pub mod compression;
 pub mod configs;
 pub mod connection;

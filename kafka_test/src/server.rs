@@ -10,6 +10,7 @@
 //! Every server of these tests has the same few settings: topics are made on demand, with [`DEFAULT_PARTITIONS`] partitions;
 //! retention, which would delete the old records that some tests write, is looked at when a test says so.
 
+use crate::clock::Clock;
 use crate::connection::Connection;
 use crate::disk::{Holds, SmallDisk, WAL};
 use crate::patience::eventually;
@@ -54,6 +55,8 @@ pub struct Server {
     pub sql: Option<String>,
     /// Folder of a server that these tests started.
     pub dir: Option<PathBuf>,
+    /// The clock that it goes by, if not the machine's.
+    pub clock: Option<Clock>,
     guardian: Option<Child>,
 }
 
@@ -77,6 +80,7 @@ impl Server {
             bootstrap,
             sql: std::env::var("KAFKA_TEST_SQL").ok(),
             dir: None,
+            clock: None,
             guardian: None,
         }
     }
@@ -99,6 +103,7 @@ impl Server {
             target: Target::Apache,
             bootstrap: format!("127.0.0.1:{port}"),
             sql: None,
+            clock: None,
             guardian: Some(guard(
                 &[script("apache-kafka.sh").as_os_str(), "stop".as_ref(), dir.as_os_str()],
                 &dir,
@@ -114,24 +119,38 @@ impl Server {
 
     /// Like [`Server::start_pg_kafka`], with at most `open_files` files per process (`ulimit -n`).
     pub fn start_pg_kafka_limited(settings: &[(&str, &str)], open_files: Option<u32>) -> Server {
-        let server = Server::start_cluster(settings, open_files, None, &[]);
+        let server = Server::start_cluster(settings, open_files, None, None, &[]);
         eventually("the broker answers", || Connection::try_open(&server.bootstrap).ok());
         server
     }
 
     /// Like [`Server::start_pg_kafka`], with parts of the cluster on a file system of its own, which goes with the server.
     pub fn start_pg_kafka_on_disk(settings: &[(&str, &str)], disk: SmallDisk) -> Server {
-        let server = Server::start_cluster(settings, None, Some(disk), &[]);
+        let server = Server::start_cluster(settings, None, Some(disk), None, &[]);
         eventually("the broker answers", || Connection::try_open(&server.bootstrap).ok());
         server
     }
 
     /// Like [`Server::start_pg_kafka`] without CREATE EXTENSION, so that no broker listens yet.
     pub fn start_postgres(settings: &[(&str, &str)]) -> Server {
-        Server::start_cluster(settings, None, None, &["--no-extension"])
+        Server::start_cluster(settings, None, None, None, &["--no-extension"])
     }
 
-    fn start_cluster(settings: &[(&str, &str)], open_files: Option<u32>, disk: Option<SmallDisk>, options: &[&str]) -> Server {
+    /// Like [`Server::start_pg_kafka`], with a clock of its own.
+    pub fn start_pg_kafka_with_clock(settings: &[(&str, &str)]) -> Server {
+        let clock = Clock::new(&format!("kafka_test-{}-{}", std::process::id(), free_port()));
+        let server = Server::start_cluster(settings, None, None, Some(clock), &[]);
+        eventually("the broker answers", || Connection::try_open(&server.bootstrap).ok());
+        server
+    }
+
+    fn start_cluster(
+        settings: &[(&str, &str)],
+        open_files: Option<u32>,
+        disk: Option<SmallDisk>,
+        clock: Option<Clock>,
+        options: &[&str],
+    ) -> Server {
         install();
         let (port, sql_port) = (free_port(), free_port());
         let dir = own_dir("pg", port);
@@ -152,6 +171,7 @@ impl Server {
                 &dir,
             )),
             dir: Some(dir),
+            clock,
         };
         let mut command = Command::new("bash");
         let limit = open_files.map_or(String::new(), |n| format!("ulimit -n {n}; "));
@@ -175,8 +195,15 @@ impl Server {
         for (name, value) in settings {
             command.args(["--set", &format!("{name}={value}")]);
         }
-        run(command);
+        server.run_by_its_clock(command);
         server
+    }
+
+    fn run_by_its_clock(&self, mut command: Command) {
+        if let Some(clock) = &self.clock {
+            command.envs(clock.environment());
+        }
+        run(command);
     }
 
     /// `scripts/cluster.sh COMMAND --dir ...` for a pg_kafka that these tests started.
@@ -193,7 +220,7 @@ impl Server {
     pub fn start_again(&self) {
         let mut command = self.cluster("start");
         command.args(["--no-build", "--profile", profile()]);
-        run(command);
+        self.run_by_its_clock(command);
     }
 
     /// A new raw connection.

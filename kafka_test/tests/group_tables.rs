@@ -234,7 +234,7 @@ fn offsets_go_with_their_topic() {
 /// How to verify: the broker's look-ups in the index, which leads to every version, are few beside its commits.
 #[test]
 fn commits_do_not_search_old_versions() {
-    const COMMITS: i64 = 300;
+    const COMMITS: i64 = 2000;
     let server = Server::start_pg_kafka(&[]);
     let topic = filled(&server);
     let group = server.group("pinned");
@@ -250,15 +250,16 @@ fn commits_do_not_search_old_versions() {
         assert_eq!(commit_one(&mut connection, COMMIT_VERSION, &group, &topic, 0, offset % 5), 0);
     }
     let mut session = session(&server);
-    let sql =
-        "SELECT n_tup_upd, n_tup_hot_upd, idx_scan FROM pg_stat_user_tables WHERE relid = 'kafka.committed_offsets'::regclass";
-    let (hot, looked_up) = eventually("the broker reports what it did", || {
+    let sql = "SELECT n_tup_upd, n_tup_hot_upd, idx_scan, heap_blks_hit + heap_blks_read
+                 FROM pg_stat_user_tables JOIN pg_statio_user_tables USING (relid) WHERE relid = 'kafka.committed_offsets'::regclass";
+    let [hot, looked_up, pages] = eventually("the broker reports what it did", || {
         let row = session.query_one(sql, &[]).unwrap();
-        (row.get::<_, i64>(0) == COMMITS - 1).then(|| (row.get::<_, i64>(1), row.get::<_, i64>(2)))
+        (row.get::<_, i64>(0) == COMMITS - 1).then(|| [1, 2, 3].map(|column| row.get::<_, i64>(column)))
     });
     assert!(hot >= COMMITS * 9 / 10, "{hot} of {COMMITS} updates were HOT");
     assert!(
         looked_up <= COMMITS / 10,
         "{looked_up} look-ups in the index for {COMMITS} commits"
     );
+    assert!(pages <= COMMITS * 6, "{pages} pages were looked at for {COMMITS} commits");
 }

@@ -14,7 +14,7 @@ const PURGE_DELAY: mi_option_t = 15;
 const PURGE_DELAY_MS: i64 = 60_000;
 
 /// What the process may keep for its next requests, beside what it caches.
-const KEPT_BYTES: u64 = 64 << 20;
+const KEPT_BYTES: u64 = 32 << 20;
 
 /// Sets the allocator up. For the postmaster, whose children have it so too.
 pub fn set_up() {

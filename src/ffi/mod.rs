@@ -19,5 +19,6 @@ pub mod signals;
 pub mod spi;
 pub mod transaction;
 pub mod tuple;
+pub mod update;
 pub mod vacuum;
 pub mod wait;

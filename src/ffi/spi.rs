@@ -42,6 +42,32 @@ impl ResultRow {
             T::from_datum(value, null)
         }
     }
+
+    /// The values from column `first` on, and which are null, for a row of a table with these columns. They are the result's: lent while this row is.
+    ///
+    /// # Errors
+    /// They are of other types, or more or fewer.
+    ///
+    /// # Safety
+    /// The descriptor is valid.
+    pub(super) unsafe fn values_for(&self, columns: pg_sys::TupleDesc, first: i32) -> (Vec<pg_sys::Datum>, Vec<bool>) {
+        // SAFETY: as for `get`; the caller's descriptor is valid.
+        unsafe {
+            assert_eq!((*self.descriptor).natts - first + 1, (*columns).natts, "columns of the table");
+            let value = |column: i32| {
+                let (mine, theirs) = (first + column - 1, column);
+                let kinds = [
+                    pg_sys::SPI_gettypeid(self.descriptor, mine),
+                    pg_sys::SPI_gettypeid(columns, theirs),
+                ];
+                assert_eq!(kinds[0], kinds[1], "type of column {column} of the table");
+                let mut null = false;
+                let value = pg_sys::SPI_getbinval(self.tuple, self.descriptor, mine, &mut null);
+                (value, null)
+            };
+            (1..=(*columns).natts).map(value).unzip()
+        }
+    }
 }
 
 /// Runs a statement; the number of rows it returned or changed.

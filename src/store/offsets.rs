@@ -7,7 +7,10 @@ use broker::storage::engine::{EngineResult, TopicNumber};
 use broker::storage::groups::{CommittedOffset, Expiry, OffsetKey};
 
 use super::error::all;
+use super::names::SCHEMA;
+use crate::ffi::lock::relation_oid;
 use crate::ffi::spi::{param, query_kept, run, IntoParam, Param, RowPlace};
+use crate::ffi::update::Updates;
 
 /// First key of the advisory locks on the offsets of groups: "kafg".
 const OFFSETS_LOCKS: i32 = 0x6b61_6667;
@@ -62,6 +65,10 @@ impl KnownRows {
     }
 }
 
+/// The table, and how many columns it has.
+const COMMITTED_OFFSETS: &str = "committed_offsets";
+const COLUMNS: i32 = 8;
+
 /// Commits of offsets, and their places in the list that they come from.
 type Commits<'a> = Vec<(usize, &'a (OffsetKey, CommittedOffset))>;
 
@@ -76,7 +83,8 @@ pub fn commit_offsets(rows: &mut KnownRows, commits: &[(OffsetKey, CommittedOffs
     locked.into_iter().collect()
 }
 
-/// Updates the rows that are where they were, and not locked; their places in the list.
+/// Updates the rows that are where they were, and not locked; their places in the list. None where operators have added to the table what
+/// an UPDATE has to look after.
 fn update_known(rows: &mut KnownRows, commits: &Commits<'_>) -> Vec<usize> {
     let known = commits
         .iter()
@@ -85,26 +93,30 @@ fn update_known(rows: &mut KnownRows, commits: &Commits<'_>) -> Vec<usize> {
     if known.is_empty() {
         return Vec::new();
     }
+    let table = relation_oid(SCHEMA, COMMITTED_OFFSETS);
+    let Some(mut updates) = table.and_then(|table| Updates::open(table, COLUMNS)) else {
+        return Vec::new();
+    };
     let commits: Commits = known.iter().map(|(place, commit, _)| (*place, *commit)).collect();
     let mut params = columns(&commits);
     params.push(param(known.iter().map(|(_, _, row)| *row).collect::<Vec<_>>()));
     params.push(param(known.iter().map(|(place, ..)| *place as i64).collect::<Vec<_>>()));
     let written = query_kept(
-        "WITH mine AS MATERIALIZED ( \
-           SELECT n.*, o.locked_row \
-             FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
-               AS n(group_id, topic, partition, committed_offset, leader_epoch, metadata, committed_at, expires_at, known_row, place) \
-            CROSS JOIN LATERAL ( \
-              SELECT r.ctid AS locked_row, r.group_id, r.topic, r.partition FROM kafka.committed_offsets r \
-               WHERE r.ctid = n.known_row FOR NO KEY UPDATE SKIP LOCKED) o \
-            WHERE o.group_id = n.group_id AND o.topic = n.topic AND o.partition = n.partition) \
-         UPDATE kafka.committed_offsets o SET committed_offset = m.committed_offset, leader_epoch = m.leader_epoch, \
-                metadata = m.metadata, committed_at = to_timestamp(m.committed_at / 1000.0), \
-                expires_at = to_timestamp(nullif(m.expires_at, -1) / 1000.0) \
-           FROM mine m WHERE o.ctid = m.locked_row RETURNING m.place, o.ctid",
+        "SELECT n.place, o.locked_row, o.group_id, o.topic, o.partition, n.committed_offset, n.leader_epoch, n.metadata, \
+                to_timestamp(n.committed_at / 1000.0), to_timestamp(nullif(n.expires_at, -1) / 1000.0) \
+           FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) \
+             AS n(group_id, topic, partition, committed_offset, leader_epoch, metadata, committed_at, expires_at, known_row, place) \
+          CROSS JOIN LATERAL ( \
+            SELECT r.ctid AS locked_row, r.group_id, r.topic, r.partition FROM kafka.committed_offsets r \
+             WHERE r.ctid = n.known_row FOR NO KEY UPDATE SKIP LOCKED) o \
+          WHERE o.group_id = n.group_id AND o.topic = n.topic AND o.partition = n.partition",
         &params,
-        |row| Some((usize::try_from(row.get::<i64>(1)?).ok()?, row.get::<RowPlace>(2)?)),
+        |row| {
+            let (place, locked) = (row.get::<i64>(1)?, row.get::<RowPlace>(2)?);
+            Some((usize::try_from(place).ok()?, updates.put(locked, row, 3)))
+        },
     );
+    updates.finish();
     let written = written.into_iter().flatten();
     let now_at: HashMap<usize, RowPlace> = written.collect();
     for (place, (key, _)) in &commits {

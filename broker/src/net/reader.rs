@@ -191,7 +191,7 @@ mod tests {
     /// Goal: a large frame's place grows with what has come, by steps that copy a third of it at most.
     #[test]
     fn a_large_frame_grows_with_what_has_come() {
-        let length = 100 << 20;
+        let length: usize = 100 << 20;
         let mut frame = Vec::new();
         let mut sizes = Vec::new();
         for room in (0..=length).step_by(limits::RECEIVE_CHARGE_STEP_BYTES) {
