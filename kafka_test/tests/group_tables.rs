@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use kafka_test::batch::Batch;
 use kafka_test::consumer_group::ConsumerMember;
 use kafka_test::groups::Member;
-use kafka_test::offsets::{commit_one, committed};
+use kafka_test::offsets::{commit, commit_errors, commit_one, commit_request, committed, committing};
 use kafka_test::patience::eventually;
 use kafka_test::requests::append;
 use kafka_test::server::Server;
@@ -230,11 +230,9 @@ fn offsets_go_with_their_topic() {
     assert_eq!(lag(&mut session, &group), []);
 }
 
-/// Goal: while a transaction keeps old versions of a committed offset from being removed, the next commit does not search through them.
-/// How to verify: the broker's look-ups in the index, which leads to every version, are few beside its commits.
-#[test]
-fn commits_do_not_search_old_versions() {
-    const COMMITS: i64 = 2000;
+/// Commits one offset again and again, beside a session that keeps all versions of its row. What the broker did with the table: updates
+/// that were HOT, look-ups in its index, pages that it looked at.
+fn commit_beside_a_snapshot(commits: i64, metadata: &str) -> [i64; 3] {
     let server = Server::start_pg_kafka(&[]);
     let topic = filled(&server);
     let group = server.group("pinned");
@@ -246,20 +244,39 @@ fn commits_do_not_search_old_versions() {
         .unwrap();
     pinned.execute("SELECT FROM kafka.committed_offsets", &[]).unwrap();
     let mut connection = server.connect();
-    for offset in 0..COMMITS {
-        assert_eq!(commit_one(&mut connection, COMMIT_VERSION, &group, &topic, 0, offset % 5), 0);
+    for offset in 0..commits {
+        let request = commit_request(&group, &topic, vec![committing(0, offset % 5, Some(metadata))]);
+        assert_eq!(commit_errors(&commit(&mut connection, COMMIT_VERSION, &request)), [0]);
     }
     let mut session = session(&server);
     let sql = "SELECT n_tup_upd, n_tup_hot_upd, idx_scan, heap_blks_hit + heap_blks_read
                  FROM pg_stat_user_tables JOIN pg_statio_user_tables USING (relid) WHERE relid = 'kafka.committed_offsets'::regclass";
-    let [hot, looked_up, pages] = eventually("the broker reports what it did", || {
+    eventually("the broker reports what it did", || {
         let row = session.query_one(sql, &[]).unwrap();
-        (row.get::<_, i64>(0) == COMMITS - 1).then(|| [1, 2, 3].map(|column| row.get::<_, i64>(column)))
-    });
+        (row.get::<_, i64>(0) == commits - 1).then(|| [1, 2, 3].map(|column| row.get::<_, i64>(column)))
+    })
+}
+
+/// Goal: while a session keeps old versions of an offset's row, a commit looks neither for the row nor at its versions.
+#[test]
+fn commits_do_not_search_old_versions() {
+    const COMMITS: i64 = 300;
+    let [hot, looked_up, _] = commit_beside_a_snapshot(COMMITS, "");
     assert!(hot >= COMMITS * 9 / 10, "{hot} of {COMMITS} updates were HOT");
     assert!(
         looked_up <= COMMITS / 10,
         "{looked_up} look-ups in the index for {COMMITS} commits"
     );
-    assert!(pages <= COMMITS * 6, "{pages} pages were looked at for {COMMITS} commits");
+}
+
+/// Goal: the same where a page holds few versions, so that most updates add to the index, which is not asked whether the key is new.
+#[test]
+fn commits_that_move_to_other_pages_do_not_search_old_versions() {
+    const COMMITS: i64 = 600;
+    let [_, looked_up, pages] = commit_beside_a_snapshot(COMMITS, &"m".repeat(1900));
+    assert!(
+        looked_up <= COMMITS / 10,
+        "{looked_up} look-ups in the index for {COMMITS} commits"
+    );
+    assert!(pages <= COMMITS * 10, "{pages} pages were looked at for {COMMITS} commits");
 }
