@@ -43,8 +43,8 @@ pub struct Load {
     pub in_flight: Option<u32>,
     /// Records a second; `None`: as fast as the client's buffer of 256 MiB takes them.
     pub rate: Option<f64>,
-    /// With a rate: records that are due within so long are sent together, at its end. Zero is each at its time, which takes a CPU's twentieth at
-    /// 10,000 records a second.
+    /// With a rate: records that are due within so long are sent together, at its end. Zero is each at its time, which at 10,000 records a
+    /// second takes a seventh of a CPU.
     pub burst: Duration,
 }
 

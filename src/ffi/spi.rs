@@ -43,7 +43,8 @@ impl ResultRow {
         }
     }
 
-    /// The values from column `first` on, and which are null, for a row of a table with these columns. They are the result's: lent while this row is.
+    /// The values from column `first` on, and which are null, for a row of a table with these columns. They are the result's: lent while
+    /// this row is.
     ///
     /// # Errors
     /// They are of other types, or more or fewer.

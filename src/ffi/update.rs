@@ -1,8 +1,8 @@
 //! Updates of rows whose places are known, in a table whose key they do not change.
 //!
-//! An UPDATE whose new version finds no room on its page adds an entry to the index, and a unique index looks whether another row has the key: at
-//! every version of the row, also at those that nobody sees any more. While a transaction of another session keeps these from being
-//! removed, each update takes longer than the one before. Here the index is not asked: who has the key is the row that is updated.
+//! An UPDATE whose new version finds no room on its page adds an entry to the index, and a unique index looks whether another row has the
+//! key: at every version of the row, also at those that nobody sees any more. While a transaction of another session keeps these from
+//! being removed, each update takes longer than the one before. Here the index is not asked: who has the key is the row that is updated.
 
 use pgrx::itemptr::item_pointer_get_block_number;
 use pgrx::pg_sys;
@@ -42,8 +42,8 @@ impl Updates {
         }
     }
 
-    /// Puts a new version in the place of a row that this transaction has locked; where that is. Its values are all columns of the result's row
-    /// from `first` on (counted from 1); those of the key are the row's own.
+    /// Puts a new version in the place of a row that this transaction has locked; where that is. Its values are all columns of the result's
+    /// row from `first` on (counted from 1); those of the key are the row's own.
     ///
     /// # Errors
     /// The columns are not of the types of the table's; nothing is changed.
