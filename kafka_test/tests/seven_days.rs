@@ -20,6 +20,7 @@ const STEPS: u64 = 7 * 48;
 const STEPS_A_DAY: usize = 48;
 const DAY_MS: i64 = 24 * 3_600_000;
 const SEGMENTS: u64 = 1280;
+/// At least; a batch has at most the default of `max.message.bytes`.
 const BATCHES_A_SEGMENT: u64 = 8;
 const HOT_SEGMENTS: u64 = 16;
 const IDLE: std::ops::Range<i32> = 1..12;
@@ -137,7 +138,7 @@ fn the_disk_stays_within_what_retention_allows() {
     let limit = HOT_SEGMENTS * segment;
     let mut hot = Log::new(&server, &mut sql, "hot", 12, segment, ("retention.bytes", &limit.to_string()));
     let mut connection = server.connect();
-    let size = segment / BATCHES_A_SEGMENT;
+    let size = (segment / BATCHES_A_SEGMENT).min(MIB);
     let value = vec![7; size as usize - 100];
     let (mut written, mut number) = (0, 0);
     for step in 1..=STEPS {
