@@ -58,3 +58,47 @@ async fn a_group_changes_its_protocol_with_its_members() {
     assert_eq!((synced.error_code, &synced.assignment[..]), (0, ASSIGNMENT));
     assert_eq!(bench.state().await, "Stable");
 }
+
+/// A member that has left a classic group, which does not store that, is not stored of the consumer group that this becomes.
+#[tokio::test]
+async fn who_left_before_an_upgrade_is_gone() {
+    let database = ModelDatabase::default();
+    let bench = Bench::start(&database).await;
+    bench.broker.create_topic("t", 3, &[]).await;
+    let (stays, _) = bench.stable().await;
+    let leaves = bench.join("").await.member_id;
+    let (joined, again) = tokio::join!(bench.join(&leaves), bench.join(&stays));
+    assert_eq!((joined.error_code, again.error_code, &again.leader[..]), (0, 0, &stays[..]));
+    let generation_id = again.generation_id;
+    let (synced, follows) = tokio::join!(bench.sync(&stays, generation_id), bench.sync(&leaves, generation_id));
+    assert_eq!((synced.error_code, follows.error_code), (0, 0));
+    assert_eq!(bench.leave(&leaves).await, 0);
+    assert_eq!(bench.state().await, "PreparingRebalance");
+    let (code, epoch, _) = bench.beat("new", 0).await;
+    assert_eq!(code, 0);
+    drop(bench);
+    let bench = Bench::start(&database).await;
+    let described = bench.described().await.members.into_iter();
+    let mut members: Vec<_> = described.map(|member| member.member_id.to_string()).collect();
+    members.sort_unstable();
+    let mut expected = [stays, "new".to_owned()];
+    expected.sort_unstable();
+    assert_eq!(members, expected);
+    assert_eq!(bench.beat("new", epoch).await.0, 0);
+}
+
+/// The last member of a classic group has left, and before that is stored the group becomes a consumer group.
+#[tokio::test]
+async fn who_left_just_before_the_group_changed_its_protocol_is_gone() {
+    let database = ModelDatabase::default();
+    let bench = Bench::start(&database).await;
+    bench.broker.create_topic("t", 3, &[]).await;
+    let (left, _) = bench.stable().await;
+    assert_eq!(bench.leave(&left).await, 0);
+    let (code, epoch, _) = bench.beat("new", 0).await;
+    assert_eq!(code, 0);
+    drop(bench);
+    let bench = Bench::start(&database).await;
+    assert_eq!(bench.described().await.members.len(), 1);
+    assert_eq!(bench.beat("new", epoch).await, (0, epoch, None));
+}
