@@ -126,6 +126,11 @@ impl GroupTables {
                 self.groups.remove(group_id);
                 self.offsets.retain(|key, _| key.group_id != group_id);
             }
+            GroupChange::DeleteUnused => {
+                if !self.offsets.keys().any(|key| key.group_id == group_id) {
+                    self.groups.remove(group_id);
+                }
+            }
         }
         Ok(())
     }

@@ -67,14 +67,14 @@ pub(super) struct GroupBatch<'a> {
 impl<'a> GroupBatch<'a> {
     /// Adds the task that follows; `false`: it cannot be done together with those before it.
     ///
-    /// Groups and offsets do not depend on each other, but for a deletion, which takes the offsets along.
+    /// Groups and offsets do not depend on each other, but for a deletion, which takes the offsets along or depends on there being none.
     pub(super) fn take(&mut self, task: &'a GroupTask) -> bool {
         if self.bytes > GROUP_BATCH_BYTES {
             return false;
         }
         match task {
             GroupTask::Write { group_id, change, .. } => match change {
-                GroupChange::Delete => return false,
+                GroupChange::Delete | GroupChange::DeleteUnused => return false,
                 GroupChange::Replace(group, members) => {
                     self.bytes += bytes_of(members);
                     self.groups.entry(group_id).or_default().replace(group, members);

@@ -105,6 +105,7 @@ fn any_change() -> impl Strategy<Value = (&'static str, GroupChange)> {
     let gone = vec((0..4u8).prop_map(|id| id.to_string()), 0..3);
     let change = prop_oneof![
         1 => Just(GroupChange::Delete),
+        1 => Just(GroupChange::DeleteUnused),
         4 => (record(), members()).prop_map(|(record, members)| GroupChange::Replace(record, members)),
         8 => (record(), members(), gone).prop_map(|(group, members, gone)| GroupChange::Update {
             group: Some(group),
@@ -139,7 +140,8 @@ proptest! {
         };
         let ((together, writes), (one_by_one, _)) = (left(true), left(false));
         prop_assert_eq!(together, one_by_one);
-        let deletions = changes.iter().filter(|(_, change)| *change == GroupChange::Delete).count();
+        let is_deletion = |change: &GroupChange| matches!(change, GroupChange::Delete | GroupChange::DeleteUnused);
+        let deletions = changes.iter().filter(|(_, change)| is_deletion(change)).count();
         prop_assert!(writes <= 2 * deletions + 1);
     }
 }
