@@ -8,7 +8,8 @@
 //! - `KAFKA_TEST_BASE_PORT` is where the search for free ports begins (default 21500).
 //!
 //! Every server of these tests has the same few settings: topics are made on demand, with [`DEFAULT_PARTITIONS`] partitions;
-//! retention, which would delete the old records that some tests write, is looked at when a test says so.
+//! retention is looked at when a test says so, and by pg_kafka once after the start, at a time that nobody knows: a topic with old
+//! records that are to stay says `retention.ms=-1`.
 
 use crate::clock::Clock;
 use crate::connection::Connection;
@@ -97,6 +98,8 @@ impl Server {
             .arg(free_port().to_string());
         command.arg(format!("num.partitions={DEFAULT_PARTITIONS}"));
         command.arg("log.retention.check.interval.ms=86400000");
+        // The first look comes after this time.
+        command.arg("log.initial.task.delay.ms=86400000");
         command.args(properties.iter().map(|(key, value)| format!("{key}={value}")));
         run(command);
         Server {

@@ -7,7 +7,7 @@ use kafka_test::batch::Batch;
 use kafka_test::consumer_group::ConsumerMember;
 use kafka_test::groups::Member;
 use kafka_test::offsets::{commit, commit_errors, commit_one, commit_request, committed, committing};
-use kafka_test::patience::eventually;
+use kafka_test::patience::{eventually, try_within, PATIENCE};
 use kafka_test::requests::append;
 use kafka_test::server::Server;
 use kafka_test::sql::session;
@@ -18,9 +18,9 @@ use postgres::{Client, IsolationLevel};
 const COORDINATOR_NOT_AVAILABLE: i16 = 15;
 const COMMIT_VERSION: i16 = 9;
 
-/// A topic of two partitions with five records in each, a second apart.
+/// A topic of two partitions with five records in each, a second apart, years ago: it keeps them.
 fn filled(server: &Server) -> Topic {
-    let topic = server.topic("grouped", 2);
+    let topic = server.topic_with("grouped", 2, &[("retention.ms", "-1")]);
     let mut connection = server.connect();
     for partition in 0..2 {
         for n in 0..5 {
@@ -75,11 +75,14 @@ fn lag_is_what_is_left() {
     member.join(&[&topic]);
     let id = Some(member.id.clone());
     let expected = [(0, id.clone(), None, None), (1, id, Some(3), Some(2))];
-    eventually("the assignment is shown", || {
+    let mut rows = Vec::new();
+    try_within(PATIENCE, || {
         let reply = member.heartbeat();
         assert_eq!(reply.error_code, 0, "heartbeat: {:?}", reply.error_message);
-        (lag(&mut session, &group) == expected).then_some(())
+        rows = lag(&mut session, &group);
+        (rows == expected).then_some(())
     });
+    assert_eq!(rows, expected, "the assignment is shown");
     let settled = ("Stable".to_owned(), 1, 1, "consumer".to_owned());
     assert_eq!(shown(&mut session, &group), Some(settled));
     member.leave();

@@ -1,7 +1,7 @@
 //! The extension's part of shared memory: counters, and the latches of its workers, by which sessions and workers wake each other.
 
 use std::mem::size_of;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{fence, AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64, Ordering};
 
 use pgrx::pg_sys;
 use pgrx::prelude::*;
@@ -92,15 +92,19 @@ fn stage(number: u32) -> Stage {
 
 /// A worker's latch. The latch of a PGPROC stays valid when its process is gone (it is the next one's then), so that setting it
 /// late wakes a stranger for nothing, at worst.
+///
+/// Who wakes has written something before, and the worker looks for it after it has occupied the slot. The fences between let at
+/// least one of them see what the other wrote: without them both could read what was there before, and the worker would sleep on.
 #[repr(C)]
 pub struct LatchSlot(AtomicPtr<pg_sys::Latch>);
 
 impl LatchSlot {
-    /// Makes this process the one to wake.
+    /// Makes this process the one to wake. What it looks for after this is there, or it is woken when it is.
     pub fn occupy(&self) {
         // SAFETY: MyProc is set in a process that is attached to shared memory.
         let latch = unsafe { &raw mut (*pg_sys::MyProc).procLatch };
         self.0.store(latch, Ordering::Release);
+        fence(Ordering::SeqCst);
     }
 
     /// Nobody is to be woken any more.
@@ -110,6 +114,7 @@ impl LatchSlot {
 
     /// Wakes whoever occupies it. Main thread only.
     pub fn wake(&self) {
+        fence(Ordering::SeqCst);
         let latch = self.0.load(Ordering::Acquire);
         if !latch.is_null() {
             // SAFETY: it points to the procLatch of a PGPROC, shared memory that lives as long as the cluster runs and is mapped at

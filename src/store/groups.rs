@@ -78,6 +78,10 @@ pub fn write_groups(changes: &[(String, GroupChange)]) -> Vec<usize> {
         let written = !locked.contains(group_id)
             && match change {
                 GroupChange::Delete => delete_group(group_id),
+                GroupChange::DeleteUnused => {
+                    delete_unused(group_id);
+                    true
+                }
                 _ => {
                     writes.add(group_id, change);
                     true
@@ -125,6 +129,17 @@ fn delete_group(group_id: &str) -> bool {
     true
 }
 
+/// Deletes a group whose row is locked here, if it has no offsets. One that a session commits meanwhile is left alone.
+fn delete_unused(group_id: &str) {
+    let offsets = "SELECT 1 FROM kafka.committed_offsets WHERE group_id = $1 LIMIT 1";
+    if run(offsets, &[text(group_id)]) > 0 {
+        return;
+    }
+    for table in ["members", "groups"] {
+        run(&format!("DELETE FROM kafka.{table} WHERE group_id = $1"), &[text(group_id)]);
+    }
+}
+
 /// Changes of several groups, by table.
 #[derive(Default)]
 struct Writes<'a> {
@@ -152,7 +167,7 @@ impl<'a> Writes<'a> {
                     .extend(gone.iter().map(|member_id| (group_id.to_owned(), member_id.clone())));
                 members
             }
-            GroupChange::Delete => return,
+            GroupChange::Delete | GroupChange::DeleteUnused => return,
         };
         self.members.extend(members.iter().map(|member| (group_id, member)));
     }

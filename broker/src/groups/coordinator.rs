@@ -308,16 +308,20 @@ impl Coordinator {
     pub async fn delete(&self, group_id: &str) -> Result<(), ResponseError> {
         let begun = self.with_group(group_id, Missing::Skip, |group| {
             group.check_delete()?;
-            Ok(self.close_and_delete(group))
+            Ok(self.close_and_delete(group, GroupChange::Delete))
         })?;
         begun.ok_or(ResponseError::GroupIdNotFound)??.await
     }
 
-    /// Ends the group in memory and queues its deletion; the future ends when that is durable, or has the group back as it is stored.
-    pub(super) fn close_and_delete(&self, group: &mut Group) -> impl Future<Output = Result<(), ResponseError>> + Send + 'static {
+    /// Ends the group in memory and queues this deletion; the future ends when that is durable, or has the group back as it is stored.
+    pub(super) fn close_and_delete(
+        &self,
+        group: &mut Group,
+        deletion: GroupChange,
+    ) -> impl Future<Output = Result<(), ResponseError>> + Send + 'static {
         group.close(ResponseError::CoordinatorNotAvailable);
         let deadline = now() + limits::GROUP_STORAGE_PATIENCE;
-        let deleted = self.shared.storage.write_group(&group.id, GroupChange::Delete, deadline);
+        let deleted = self.shared.storage.write_group(&group.id, deletion, deadline);
         let (coordinator, id) = (self.clone(), group.id.clone());
         // In a task of its own: a client that does not wait for the answer leaves no closed group behind.
         let task = tokio::spawn(async move {

@@ -202,7 +202,8 @@ impl Group {
         Ok(())
     }
 
-    /// Another machine takes over. What the one before wanted to be stored has no meaning any more.
+    /// Another machine takes over. What the one before wanted to be stored has no meaning any more: the first change of the new one
+    /// replaces all that is stored of the group.
     fn replace_machine(&mut self, machine: Machine) {
         self.machine = machine;
         self.changed = true;

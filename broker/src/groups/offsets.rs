@@ -16,7 +16,7 @@ use crate::clock::{now, now_ms};
 use crate::limits;
 use crate::storage::engine::TopicNumber;
 use crate::storage::group_jobs::GroupOffsets;
-use crate::storage::groups::{CommittedOffset, Expiry, OffsetKey};
+use crate::storage::groups::{CommittedOffset, Expiry, GroupChange, OffsetKey};
 
 /// An OffsetCommit of partitions that exist.
 #[derive(Debug)]
@@ -147,16 +147,20 @@ impl Coordinator {
 
     async fn expire(&self, group_id: &str) -> Result<(), ResponseError> {
         let retention = self.settings().offsets_retention;
-        let expiry = self.with_group(group_id, Missing::Skip, |group| self.expiry_of(group_id, group, retention))?;
-        let Some(expiry) = expiry.flatten() else { return Ok(()) };
-        let deadline = now() + limits::GROUP_STORAGE_PATIENCE;
-        let has_offsets = in_time(self.shared.storage.expire_offsets(expiry, deadline)).await?;
+        let asked = self.with_group(group_id, Missing::Skip, |group| {
+            let expiry = self.expiry_of(group_id, group, retention)?;
+            let deadline = now() + limits::GROUP_STORAGE_PATIENCE;
+            Some(self.shared.storage.expire_offsets(expiry, deadline))
+        })?;
+        let Some(asked) = asked.flatten() else { return Ok(()) };
+        let has_offsets = in_time(asked).await?;
         if has_offsets {
             return Ok(());
         }
         let deleted = self.with_group(group_id, Missing::Skip, |group| {
             let unused = group.is_idle() && !group.closed && !group.storing;
-            unused.then(|| self.close_and_delete(group))
+            // Meanwhile an offset may have been committed from outside of the group.
+            unused.then(|| self.close_and_delete(group, GroupChange::DeleteUnused))
         })?;
         match deleted.flatten() {
             Some(deleted) => deleted.await,
@@ -206,5 +210,78 @@ fn check_commit(group: &mut Group, commit: &Commit) -> Result<(), ResponseError>
             let mut partitions = commit.offsets.iter();
             partitions.try_for_each(|partition| check.check_partition(&partition.topic_id, partition.partition))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future;
+    use std::pin::pin;
+    use std::task::{Context, Waker};
+    use std::time::Instant;
+
+    use super::*;
+    use crate::api::fixture::TestBroker;
+
+    /// A broker with a topic "t" and a group "g" that is but a name.
+    async fn with_group() -> TestBroker {
+        let broker = TestBroker::start();
+        broker.create_topic("t", 1, &[]).await;
+        let groups = &broker.context.groups;
+        tokio::spawn(groups.clone().run());
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while groups.with_group("g", Missing::Create, |_| ()).is_err() {
+            assert!(Instant::now() < deadline, "groups are not read");
+            tokio::task::yield_now().await;
+        }
+        broker
+    }
+
+    fn commit_from_outside(broker: &TestBroker) -> Commit {
+        let topic = broker.context.catalog.topics().by_name("t").unwrap().clone();
+        Commit {
+            version: 9,
+            member: MemberRef {
+                member_id: String::new(),
+                instance_id: None,
+                generation_id: -1,
+            },
+            offsets: vec![PartitionOffset {
+                topic: topic.number,
+                topic_id: topic.id,
+                partition: 0,
+                offset: CommittedOffset {
+                    offset: 5,
+                    leader_epoch: -1,
+                    metadata: String::new(),
+                    committed_at_ms: now_ms(),
+                    expires_at_ms: None,
+                },
+            }],
+        }
+    }
+
+    #[tokio::test]
+    async fn a_group_without_members_and_offsets_goes() {
+        let broker = with_group().await;
+        let groups = &broker.context.groups;
+        assert_eq!(groups.expire("g").await, Ok(()));
+        assert!(groups.group_ids().unwrap().is_empty());
+    }
+
+    /// An offset that is committed after the look at what expires found none, and before the group is deleted for that, stays.
+    #[tokio::test]
+    async fn a_commit_outlives_the_expiry_of_its_group() {
+        let broker = with_group().await;
+        let groups = &broker.context.groups;
+        // The look is asked for, and its answer not seen before the commit's.
+        broker.model.database.hold_durability(true);
+        let mut expiry = pin!(groups.expire("g"));
+        assert!(expiry.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        broker.model.database.hold_durability(false);
+        assert_eq!(groups.commit_offsets("g", commit_from_outside(&broker)).await, Ok(()));
+        assert_eq!(expiry.await, Ok(()));
+        let found = groups.committed_offsets("g", None, -1).await.unwrap();
+        assert_eq!(found.iter().map(|(.., committed)| committed.offset).collect::<Vec<_>>(), [5]);
     }
 }

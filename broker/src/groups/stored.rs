@@ -118,11 +118,16 @@ pub(super) fn to_change(change: &ConsumerGroupChange, topics: &Topics) -> Result
             state: serde_json::to_string(group)?,
         })
     };
+    let group = change.group.as_ref().map(record).transpose()?;
     let members = change.members.iter().map(|member| consumer_record(member, topics));
-    Ok(GroupChange::Update {
-        group: change.group.as_ref().map(record).transpose()?,
-        members: members.collect::<Result<_, _>>()?,
-        gone: change.removed.clone(),
+    let members = members.collect::<Result<_, _>>()?;
+    Ok(match group {
+        Some(group) if change.whole => GroupChange::Replace(group, members),
+        group => GroupChange::Update {
+            group,
+            members,
+            gone: change.removed.clone(),
+        },
     })
 }
 

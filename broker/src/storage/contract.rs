@@ -99,6 +99,7 @@ contract! {
     groups::a_group_changes_whole_or_in_part,
     groups::groups_change_together,
     groups::a_deleted_group_takes_its_offsets_along,
+    groups::a_group_is_deleted_if_it_is_unused,
     groups::offsets_come_back_as_they_were_committed,
     groups::offsets_are_deleted,
     groups::offsets_expire,

@@ -78,6 +78,8 @@ pub enum GroupChange {
     },
     /// Gone, and its committed offsets with it.
     Delete,
+    /// Gone if it has no committed offsets, else what it was.
+    DeleteUnused,
 }
 
 /// A group as it is found at start.

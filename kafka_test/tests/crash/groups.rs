@@ -1,9 +1,11 @@
-//! Consumer groups when the broker dies.
+//! Consumer groups when the broker dies: what was acknowledged is there after it.
 
 use kafka_test::connection::Connection;
 use kafka_test::consumer_group::{keep_alive, ConsumerMember};
 use kafka_test::faults::Fault;
-use kafka_test::groups::{await_coordinator, heartbeat_request, Member};
+use kafka_test::groups::{
+    assign_all, assignment, await_coordinator, heartbeat_request, rejoin_all, subscription, Joining, Member, HEARTBEAT,
+};
 use kafka_test::offsets::{commit_errors, commit_request, committed, committing};
 use kafka_test::patience::eventually;
 use kafka_test::server::Server;
@@ -64,4 +66,31 @@ fn offsets_and_members_survive_kills() {
         let beat = connection.call(1, &keep_alive(&new, &modern.id, modern.epoch));
         assert_eq!((beat.error_code, beat.member_epoch), (0, modern.epoch), "kill {kill}");
     }
+}
+
+/// Goal: a group that became one of the new protocol while a classic member had just left goes on after a kill, with those that stayed.
+#[test]
+fn an_upgraded_group_survives_a_kill() {
+    const REBALANCE_IN_PROGRESS: i16 = 27;
+    let server = Server::start_pg_kafka(&[]);
+    let topic = server.topic("upgraded", 2);
+    let group = server.group("upgraded");
+    let joining = || Joining::new(&group).protocols(&[("range", &subscription(&[&topic.name], b""))]);
+    let mut members = Member::stable_group_of(&server, vec![joining(), joining()]);
+    rejoin_all(&server, &mut members);
+    assign_all(&mut members, &[assignment(&topic.name, &[0]), assignment(&topic.name, &[1])]);
+    assert_eq!(members[1].leave(), 0);
+    let mut newcomer = ConsumerMember::new(&server, &group);
+    newcomer.join(&[&topic]);
+    Fault::KillBroker.strike(&server);
+    let mut connection = eventually("the broker listens again", || Connection::try_open(&server.bootstrap).ok());
+    await_coordinator(&mut connection, &group);
+    let beat = connection.call(1, &keep_alive(&group, &newcomer.id, newcomer.epoch));
+    assert_eq!((beat.error_code, beat.member_epoch), (0, newcomer.epoch));
+    let beat = heartbeat_request(&group, members[0].generation, members[0].id());
+    let told = connection.call(HEARTBEAT, &beat).error_code;
+    assert!(
+        [0, REBALANCE_IN_PROGRESS].contains(&told),
+        "the member that stayed is told {told}"
+    );
 }

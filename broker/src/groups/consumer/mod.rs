@@ -175,6 +175,7 @@ impl<W> ConsumerGroup<W> {
             return;
         }
         if self.written != Some(self.group) && (self.written.is_some() || !change.is_empty()) {
+            change.whole = self.written.is_none();
             change.group = Some(self.group);
             self.written = Some(self.group);
         }

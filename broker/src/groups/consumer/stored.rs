@@ -168,9 +168,12 @@ pub struct StoredConsumerGroup {
     pub members: Vec<StoredMember>,
 }
 
-/// What one input changed. To be written in one transaction: removals first, then the members as they are now.
+/// What one input changed. To be written in one transaction: removals first, then the members as they are now. A `whole` change is
+/// written in place of all that is stored of the group.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ConsumerGroupChange {
+    /// Whether it is the first of a group that was not restored. All of the group is in it; what a classic group of this id left goes.
+    pub whole: bool,
     /// Ids of members that are gone.
     pub removed: Vec<String>,
     /// Members that are new or changed, whole.

@@ -186,6 +186,27 @@ pub(super) fn a_deleted_group_takes_its_offsets_along<E: Engine>(open: &mut dyn 
     assert_eq!(committed(&mut engine, &other), [(topic, 0, offset(5))]);
 }
 
+/// A group that is to go if it is unused goes, but not if it has offsets, however new.
+pub(super) fn a_group_is_deleted_if_it_is_unused<E: Engine>(open: &mut dyn FnMut() -> E) {
+    let mut engine = open();
+    let topic = make_topic(&mut engine, &new_topic(1)).topic;
+    let (used, unused) = (new_group(), new_group());
+    let deletion = |group: &String| [(group.clone(), GroupChange::DeleteUnused)];
+    for id in [&used, &unused] {
+        write(&mut engine, id, &GroupChange::Replace(record(1), vec![member("a", "")]));
+    }
+    in_transaction(&mut engine, |engine| {
+        engine.lock_groups().unwrap();
+        assert_eq!(engine.commit_offsets(&[(key(&used, topic, 0), offset(5))]), Ok(vec![]));
+        assert_eq!(engine.write_groups(&deletion(&used)), Ok(vec![]));
+    });
+    write(&mut engine, &unused, &GroupChange::DeleteUnused);
+    let stored = load(&mut engine, &used).unwrap();
+    assert_eq!((stored.group, stored.members), (Some(record(1)), vec![member("a", "")]));
+    assert_eq!(committed(&mut engine, &used), [(topic, 0, offset(5))]);
+    assert_eq!(load(&mut engine, &unused), None);
+}
+
 /// Offsets are added and replaced, whatever else the group is; a group that has only offsets is one.
 pub(super) fn offsets_come_back_as_they_were_committed<E: Engine>(open: &mut dyn FnMut() -> E) {
     let mut engine = open();

@@ -27,6 +27,17 @@ pub(super) struct HeldGroups {
     tables: bool,
     groups: BTreeSet<String>,
     offsets: BTreeSet<OffsetKey>,
+    /// Those that are free once that is found out.
+    offsets_once: BTreeSet<OffsetKey>,
+}
+
+impl HeldGroups {
+    /// Whether any of these offsets is locked now.
+    fn meets(&mut self, named: impl Fn(&OffsetKey) -> bool) -> bool {
+        let before = self.offsets_once.len();
+        self.offsets_once.retain(|key| !named(key));
+        self.offsets_once.len() < before || self.offsets.iter().any(named)
+    }
 }
 
 impl ModelDatabase {
@@ -53,6 +64,11 @@ impl ModelDatabase {
         } else {
             shared.groups_held.offsets.remove(key);
         }
+    }
+
+    /// Another session has the row of a committed offset locked until that is first found out.
+    pub fn hold_offset_once(&self, key: &OffsetKey) {
+        self.shared().groups_held.offsets_once.insert(key.clone());
     }
 }
 
@@ -110,6 +126,11 @@ impl GroupTables {
                 self.groups.remove(group_id);
                 self.offsets.retain(|key, _| key.group_id != group_id);
             }
+            GroupChange::DeleteUnused => {
+                if !self.offsets.keys().any(|key| key.group_id == group_id) {
+                    self.groups.remove(group_id);
+                }
+            }
         }
         Ok(())
     }
@@ -150,7 +171,7 @@ impl GroupStorage for ModelEngine {
         self.groups(Call::CommitOffsets, |tables, held| {
             let mut locked = Vec::new();
             for (place, (key, offset)) in commits.iter().enumerate() {
-                if held.offsets.contains(key) {
+                if held.meets(|held| held == key) {
                     locked.push(place);
                 } else {
                     tables.offsets.insert(key.clone(), offset.clone());
@@ -172,7 +193,7 @@ impl GroupStorage for ModelEngine {
     fn delete_offsets(&mut self, group_id: &str, partitions: &[(TopicNumber, i32)]) -> EngineResult<bool> {
         self.groups(Call::DeleteOffsets, |tables, held| {
             let named = |key: &OffsetKey| key.group_id == group_id && partitions.contains(&(key.topic, key.partition));
-            if held.offsets.iter().any(named) {
+            if held.meets(named) {
                 return Ok(false);
             }
             tables.offsets.retain(|key, _| !named(key));
@@ -197,13 +218,17 @@ impl GroupStorage for ModelEngine {
 
 impl ModelEngine {
     /// A call on the tables of groups.
-    fn groups<T>(&mut self, call: Call, body: impl FnOnce(&mut GroupTables, &HeldGroups) -> EngineResult<T>) -> EngineResult<T> {
+    fn groups<T>(
+        &mut self,
+        call: Call,
+        body: impl FnOnce(&mut GroupTables, &mut HeldGroups) -> EngineResult<T>,
+    ) -> EngineResult<T> {
         self.inside(call, |work, shared| {
             if shared.groups_held.tables {
                 return Err(EngineError::Busy("groups".to_owned()));
             }
             work.wrote |= !matches!(call, Call::LoadGroups | Call::CommittedOffsets);
-            body(&mut work.state.groups, &shared.groups_held)
+            body(&mut work.state.groups, &mut shared.groups_held)
         })
     }
 }

@@ -9,18 +9,49 @@ use crate::storage::engine::{Engine, EngineResult};
 use crate::storage::group_jobs::GroupTask;
 use crate::storage::groups::{CommittedOffset, GroupChange, GroupRecord, MemberRecord, OffsetKey};
 
-/// What another session had locked so far in a transaction. It counts as locked until the transaction's end, even if it is free by then:
-/// what comes later must not be written before what was set aside.
+/// What another session had locked so far in a transaction, or in those that take its place when it failed. It counts as locked until the
+/// end, even if it is free by then: what comes later must not be written before what was set aside.
 #[derive(Default)]
 pub(super) struct Locked {
     groups: HashSet<String>,
     offsets: HashSet<OffsetKey>,
+    /// Groups all of whose offsets count as locked.
+    all_offsets: HashSet<String>,
 }
 
 impl Locked {
+    /// Adds all that a task writes or deletes which was set aside.
+    pub(super) fn add(&mut self, task: &GroupTask) {
+        match task {
+            GroupTask::Write { group_id, change, .. } => {
+                self.groups.insert(group_id.clone());
+                if !matches!(change, GroupChange::Replace(..) | GroupChange::Update { .. }) {
+                    self.all_offsets.insert(group_id.clone());
+                }
+            }
+            GroupTask::Expire { expiry, .. } => {
+                self.all_offsets.insert(expiry.group_id.clone());
+            }
+            GroupTask::Commit { offsets, .. } => self.offsets.extend(offsets.iter().map(|(key, _)| key.clone())),
+            GroupTask::DeleteOffsets {
+                group_id, partitions, ..
+            } => self.offsets.extend(partitions.iter().map(|(topic, partition)| OffsetKey {
+                group_id: group_id.clone(),
+                topic: *topic,
+                partition: *partition,
+            })),
+            GroupTask::Load { .. } | GroupTask::Fetch { .. } => {}
+        }
+    }
+
+    fn has_offset(&self, key: &OffsetKey) -> bool {
+        self.offsets.contains(key) || self.all_offsets.contains(&key.group_id)
+    }
+
     /// Whether anything of this group was locked.
     pub(super) fn is_of(&self, group_id: &str) -> bool {
-        self.groups.contains(group_id) || self.offsets.iter().any(|key| key.group_id == group_id)
+        let whole = self.groups.contains(group_id) || self.all_offsets.contains(group_id);
+        whole || self.offsets.iter().any(|key| key.group_id == group_id)
     }
 }
 
@@ -36,14 +67,14 @@ pub(super) struct GroupBatch<'a> {
 impl<'a> GroupBatch<'a> {
     /// Adds the task that follows; `false`: it cannot be done together with those before it.
     ///
-    /// Groups and offsets do not depend on each other, but for a deletion, which takes the offsets along.
+    /// Groups and offsets do not depend on each other, but for a deletion, which takes the offsets along or depends on there being none.
     pub(super) fn take(&mut self, task: &'a GroupTask) -> bool {
         if self.bytes > GROUP_BATCH_BYTES {
             return false;
         }
         match task {
             GroupTask::Write { group_id, change, .. } => match change {
-                GroupChange::Delete => return false,
+                GroupChange::Delete | GroupChange::DeleteUnused => return false,
                 GroupChange::Replace(group, members) => {
                     self.bytes += bytes_of(members);
                     self.groups.entry(group_id).or_default().replace(group, members);
@@ -72,7 +103,7 @@ impl<'a> GroupBatch<'a> {
             .collect();
         let offsets = self.offsets.into_iter();
         let mut offsets: Vec<_> = offsets
-            .filter(|(key, _)| !locked.offsets.contains(*key))
+            .filter(|(key, _)| !locked.has_offset(key))
             .map(|(key, offset)| (key.clone(), offset.clone()))
             .collect();
         // Everyone who locks several of these rows does it in this order.
@@ -87,16 +118,16 @@ impl<'a> GroupBatch<'a> {
         }
         let outcome = |task: &GroupTask| match task {
             GroupTask::Write { group_id, .. } if locked.groups.contains(group_id) => Outcome::Locked(HashSet::new()),
-            GroupTask::Commit { offsets, .. } => commit_outcome(offsets, &locked.offsets),
+            GroupTask::Commit { offsets, .. } => commit_outcome(offsets, locked),
             _ => Outcome::Done,
         };
         Ok(self.tasks.into_iter().map(outcome).collect())
     }
 }
 
-fn commit_outcome(offsets: &[(OffsetKey, CommittedOffset)], locked: &HashSet<OffsetKey>) -> Outcome {
+fn commit_outcome(offsets: &[(OffsetKey, CommittedOffset)], locked: &Locked) -> Outcome {
     let keys = offsets.iter().map(|(key, _)| key);
-    let left: HashSet<_> = keys.filter(|key| locked.contains(key)).cloned().collect();
+    let left: HashSet<_> = keys.filter(|key| locked.has_offset(key)).cloned().collect();
     match left.is_empty() {
         true => Outcome::Done,
         false => Outcome::Locked(left),

@@ -35,7 +35,7 @@ impl<E: Engine> Runner<E> {
         let later = self.group_jobs.split_off(count);
         let jobs = std::mem::replace(&mut self.group_jobs, later).into();
         let more = !self.group_jobs.is_empty();
-        let set_aside = self.group_transaction(jobs);
+        let set_aside = self.group_transaction(jobs, &mut Locked::default());
         self.groups_set_aside = set_aside.len();
         for job in set_aside.into_iter().rev() {
             self.group_jobs.push_front(job);
@@ -68,8 +68,9 @@ impl<E: Engine> Runner<E> {
         }
     }
 
-    /// One transaction for all of `jobs`; those that met another session's lock come back. If it fails, each job is tried alone.
-    fn group_transaction(&mut self, jobs: Vec<GroupJob>) -> Vec<GroupJob> {
+    /// One transaction for all of `jobs` but for what is `locked`, to which it adds; those that met another session's lock come back. If
+    /// it fails, each job is tried alone.
+    fn group_transaction(&mut self, jobs: Vec<GroupJob>, locked: &mut Locked) -> Vec<GroupJob> {
         let mode = match self.appends.is_empty() {
             true => CommitMode::Flush,
             false => CommitMode::Async,
@@ -80,7 +81,7 @@ impl<E: Engine> Runner<E> {
             return jobs;
         }
         let outcomes = begun
-            .and_then(|()| run_jobs(&mut self.engine, &jobs))
+            .and_then(|()| run_jobs(&mut self.engine, &jobs, locked))
             .and_then(|outcomes| Ok((self.engine.commit(mode)?, outcomes)));
         let error = match outcomes {
             Ok((position, outcomes)) => {
@@ -106,22 +107,38 @@ impl<E: Engine> Runner<E> {
             }
             (error, count) => {
                 tracing::warn!(%error, jobs = count, "a transaction about groups failed; its jobs are tried one by one");
-                let one_by_one = jobs.into_iter().flat_map(|job| self.group_transaction(vec![job]));
-                one_by_one.collect()
+                self.group_transactions(jobs)
             }
         }
     }
+
+    /// A transaction for each of `jobs`, after one for all of them failed. What one of them leaves counts as locked for those that follow.
+    fn group_transactions(&mut self, jobs: Vec<GroupJob>) -> Vec<GroupJob> {
+        let mut locked = Locked::default();
+        let mut set_aside = Vec::new();
+        for job in jobs {
+            let left = self.group_transaction(vec![job], &mut locked);
+            left.iter().for_each(|job| locked.add(&job.task));
+            set_aside.extend(left);
+        }
+        set_aside
+    }
 }
 
-fn run_jobs<E: Engine>(engine: &mut E, jobs: &[GroupJob]) -> EngineResult<Vec<Outcome>> {
+fn run_jobs<E: Engine>(engine: &mut E, jobs: &[GroupJob], locked: &mut Locked) -> EngineResult<Vec<Outcome>> {
     let mut outcomes = Vec::with_capacity(jobs.len());
-    let mut locked = Locked::default();
     while let Some(job) = jobs.get(outcomes.len()) {
         let mut batch = GroupBatch::default();
         let following = jobs[outcomes.len()..].iter();
         match following.take_while(|job| batch.take(&job.task)).count() {
-            0 => outcomes.push(run_task(engine, &job.task, &locked)?),
-            _ => outcomes.extend(batch.write(engine, &mut locked)?),
+            0 => {
+                let outcome = run_task(engine, &job.task, locked)?;
+                if matches!(outcome, Outcome::Locked(_)) {
+                    locked.add(&job.task);
+                }
+                outcomes.push(outcome);
+            }
+            _ => outcomes.extend(batch.write(engine, locked)?),
         }
     }
     Ok(outcomes)

@@ -120,9 +120,10 @@ pub const SCRIPTS: &[Script] = &[
     .since(10),
 ];
 
-/// A topic whose partition 0 has records at offsets 0-2 (1000, 1005, 1002), 3-5 compressed (2000, 2002, 2001) and 6 (1500).
+/// A topic whose partition 0 has records at offsets 0-2 (1000, 1005, 1002), 3-5 compressed (2000, 2002, 2001) and 6 (1500), which it keeps,
+/// old as they are.
 fn filled(s: &mut Session) -> String {
-    let topic = s.topic("t", 2);
+    let topic = s.topic_with("t", 2, &[("retention.ms", "-1")]);
     let batch = |base: i64, deltas: &[i64]| {
         let records = deltas.iter().enumerate().map(|(i, delta)| Record {
             offset_delta: i as i32,

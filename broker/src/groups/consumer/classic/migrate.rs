@@ -62,8 +62,8 @@ impl ClassicGroupMember {
 impl<W> ConsumerGroup<W> {
     /// The consumer group that a classic group with members becomes, for a member of this protocol that joins it (`member_epoch` 0). Its
     /// members are stable with what they were assigned last; the join raises the epoch and they are told to join again. If the join is
-    /// refused ([`Self::is_unwritten`]), the classic group stays. If not, the first change has the whole group in it, is to be written in the transaction
-    /// that deletes the classic group, and what waits in that is answered REBALANCE_IN_PROGRESS (27).
+    /// refused ([`Self::is_unwritten`]), the classic group stays. If not, the first change is `whole`: to be written in the
+    /// transaction that deletes the classic group. What waits in that is answered REBALANCE_IN_PROGRESS (27).
     ///
     /// # Errors
     /// [`HeartbeatError::CannotUpgrade`] (GROUP_ID_NOT_FOUND, 69).

@@ -45,6 +45,32 @@ fn closing_answers_everything() {
     assert!(script.group.poll_reply().is_none() && script.group.poll_persist().is_none());
 }
 
+/// Only the first change is the whole group, also if later ones are merged into it; none of a group that was restored.
+#[test]
+fn the_first_change_is_whole() {
+    let mut script = Script::new(&[("a", 1)]);
+    script.send(join("m1", &["a"]));
+    script.send(join("m2", &["a"]));
+    script.send(beat("m1", LEAVE_EPOCH));
+    let changes: Vec<_> = std::iter::from_fn(|| script.group.poll_persist()).collect();
+    let whole: Vec<bool> = changes.iter().map(|persist| persist.change.whole).collect();
+    assert_eq!(whole, [true, false, false]);
+    let mut changes = changes.into_iter().map(|persist| persist.change);
+    let mut merged = changes.next().unwrap();
+    changes.for_each(|change| merged.append(change));
+    assert_eq!(
+        (merged.whole, merged.members, merged.group),
+        (true, vec![script.member("m2").clone()], Some(script.group.group))
+    );
+    let stored = StoredConsumerGroup {
+        group: script.group.group,
+        members: vec![script.member("m2").clone()],
+    };
+    script.group = ConsumerGroup::restore("group", stored, &script.settings, &script.topics, script.now);
+    script.send(join("m3", &["a"]));
+    assert!(!script.group.poll_persist().unwrap().change.whole);
+}
+
 /// Only what changed is written: members whole, the group's numbers when they changed.
 #[test]
 fn only_changes_are_written() {

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::limits::GROUP_JOBS_PER_TURN;
-use crate::storage::groups::{CommittedOffset, GroupChange, GroupRecord, GroupType, MemberRecord, OffsetKey};
+use crate::storage::groups::{CommittedOffset, Expiry, GroupChange, GroupRecord, GroupType, MemberRecord, OffsetKey};
 
 fn key(group_id: &str, partition: i32) -> OffsetKey {
     OffsetKey {
@@ -105,6 +105,7 @@ fn any_change() -> impl Strategy<Value = (&'static str, GroupChange)> {
     let gone = vec((0..4u8).prop_map(|id| id.to_string()), 0..3);
     let change = prop_oneof![
         1 => Just(GroupChange::Delete),
+        1 => Just(GroupChange::DeleteUnused),
         4 => (record(), members()).prop_map(|(record, members)| GroupChange::Replace(record, members)),
         8 => (record(), members(), gone).prop_map(|(group, members, gone)| GroupChange::Update {
             group: Some(group),
@@ -139,7 +140,8 @@ proptest! {
         };
         let ((together, writes), (one_by_one, _)) = (left(true), left(false));
         prop_assert_eq!(together, one_by_one);
-        let deletions = changes.iter().filter(|(_, change)| *change == GroupChange::Delete).count();
+        let is_deletion = |change: &GroupChange| matches!(change, GroupChange::Delete | GroupChange::DeleteUnused);
+        let deletions = changes.iter().filter(|(_, change)| is_deletion(change)).count();
         prop_assert!(writes <= 2 * deletions + 1);
     }
 }
@@ -237,6 +239,84 @@ fn a_locked_offset_delays_nobody_else() {
     database.hold_offset(&key("a", 0), false);
     bench.run(&mut locked).unwrap();
     assert_eq!(bench.committed("a"), [(0, 2), (1, 3)]);
+}
+
+/// Jobs that are tried one by one stay in order: what one of them leaves, because of a lock that is gone by then, no later one overtakes.
+#[test]
+fn a_retry_one_by_one_keeps_the_order() {
+    let busy = || EngineError::Busy("ordered".to_owned());
+    let of_the_first = |lock: &str, database: &ModelDatabase| match lock {
+        "row" => database.hold_offset_once(&key("a", 0)),
+        "statement" => database.fail(Call::CommitOffsets, 1, busy()),
+        _ => database.fail(Call::LockGroups, 1, busy()),
+    };
+    for lock in ["row", "statement", "tables"] {
+        let database = ModelDatabase::default();
+        let mut bench = Bench::open(&database);
+        let [mut first, mut second] = [5, 6].map(|next| bench.commit("a", &[(0, next)]));
+        let mut other = bench.commit("b", &[(0, 7)]);
+        database.fail(Call::CommitOffsets, 0, failure());
+        of_the_first(lock, &database);
+        bench.turn();
+        assert_eq!(look(&mut other), Some(Ok(())), "{lock}");
+        bench.turn();
+        assert_eq!((look(&mut first), look(&mut second)), (Some(Ok(())), Some(Ok(()))), "{lock}");
+        assert_eq!(bench.committed("a"), [(0, 6)], "{lock}");
+    }
+}
+
+/// Nor does a commit overtake what deletes offsets.
+#[test]
+fn a_retry_one_by_one_deletes_no_later_commit() {
+    for first in ["deletion of the offset", "deletion of the group", "expiry"] {
+        let database = ModelDatabase::default();
+        let mut bench = Bench::open(&database);
+        let mut before = bench.commit("a", &[(0, 1)]);
+        bench.run(&mut before).unwrap();
+        let (storage, later) = (bench.runner.storage(), bench.later());
+        let mut deletion: Pending<()> = match first {
+            "deletion of the offset" => Box::pin(storage.delete_offsets("a", vec![(TopicNumber(1), 0)], later)),
+            "deletion of the group" => Box::pin(storage.write_group("a", GroupChange::Delete, later)),
+            _ => {
+                let expiry = Expiry {
+                    group_id: "a".to_owned(),
+                    committed_before_ms: i64::MAX,
+                    kept_topics: vec![],
+                    now_ms: 0,
+                };
+                let expired = storage.expire_offsets(expiry, later);
+                Box::pin(async { expired.await.map(|_| ()) })
+            }
+        };
+        let mut commit = bench.commit("a", &[(0, 2)]);
+        database.fail(Call::Commit, 0, failure());
+        database.fail(Call::LockGroups, 1, EngineError::Busy("ordered".to_owned()));
+        bench.turn();
+        bench.turn();
+        assert_eq!(
+            (look(&mut deletion), look(&mut commit)),
+            (Some(Ok(())), Some(Ok(()))),
+            "{first}"
+        );
+        assert_eq!(bench.committed("a"), [(0, 2)], "{first}");
+    }
+}
+
+/// A deletion that met a lock is not done after a commit that was asked for behind it.
+#[test]
+fn no_commit_overtakes_a_deletion() {
+    let database = ModelDatabase::default();
+    let mut bench = Bench::open(&database);
+    let mut before = bench.commit("a", &[(0, 1)]);
+    bench.run(&mut before).unwrap();
+    database.hold_offset_once(&key("a", 0));
+    let storage = bench.runner.storage();
+    let mut deletion: Pending<()> = Box::pin(storage.delete_offsets("a", vec![(TopicNumber(1), 0)], bench.later()));
+    let mut commit = bench.commit("a", &[(0, 2)]);
+    bench.turn();
+    bench.turn();
+    assert_eq!((look(&mut deletion), look(&mut commit)), (Some(Ok(())), Some(Ok(()))));
+    assert_eq!(bench.committed("a"), [(0, 2)]);
 }
 
 #[test]

@@ -52,6 +52,7 @@ fn a_classic_group_is_upgraded() {
     assert!(script.group.is_unwritten());
     script.send(join("x", &["a"]));
     let change = script.group.poll_persist().unwrap().change;
+    assert!(change.whole, "it takes the place of the classic group");
     assert_eq!(
         (
             change.members.len(),
