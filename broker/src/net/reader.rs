@@ -115,7 +115,8 @@ impl<'a, R: AsyncRead + Unpin> Reader<'a, R> {
 
     /// Charges for the next bytes of a frame of which `room` are charged; answers how many they are.
     async fn extend(&mut self, charge: &mut Charge, length: usize, room: usize) -> usize {
-        let step = (3 * room).clamp(4 * limits::RECEIVE_CHUNK_BYTES, limits::RECEIVE_CHARGE_STEP_BYTES);
+        let come = self.ahead.len().max(room);
+        let step = (4 * come - room).clamp(limits::RECEIVE_CHUNK_BYTES, limits::RECEIVE_CHARGE_STEP_BYTES);
         let wanted = step.min(length - room);
         if !self.frames.try_extend(charge, wanted) {
             self.entry.set_phase(Phase::Budget);
@@ -195,8 +196,8 @@ mod tests {
         let mut frame = Vec::new();
         let mut sizes = Vec::new();
         for room in (0..=length).step_by(limits::RECEIVE_CHARGE_STEP_BYTES) {
-            frame.resize(frame.len().max(room.saturating_sub(1)), 0);
             grow(&mut frame, room, length);
+            frame.resize(room, 0);
             if sizes.last() != Some(&frame.capacity()) {
                 sizes.push(frame.capacity());
             }
