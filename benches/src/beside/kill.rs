@@ -9,6 +9,7 @@ use crate::error::Error;
 use crate::payload::Kind;
 use crate::produce::{self, Load};
 use crate::server::Server;
+use crate::starts;
 
 /// 20 GB.
 const RECORDS: f64 = 20e6;
@@ -50,6 +51,7 @@ pub fn run(server: &mut Server, scale: f64) -> Result<Vec<Figure>, Error> {
         .get(0);
     kill(server)?;
     server.start_again(&[])?;
+    starts::first_answer(&server.target.brokers)?;
     server.target.wait_for_leaders(&[TOPIC], load.partitions)?;
     let log = server.log()?;
     let (recovered, serves) = (last(&log, RECOVERED)?, last(&log, SERVES)?);
