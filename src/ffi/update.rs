@@ -32,6 +32,11 @@ impl Updates {
                 return None;
             };
             let index = pg_sys::index_open(index, pg_sys::RowExclusiveLock as pg_sys::LOCKMODE);
+            if !(*(*index).rd_index).indisprimary {
+                pg_sys::index_close(index, pg_sys::NoLock as pg_sys::LOCKMODE);
+                pg_sys::table_close(table, pg_sys::NoLock as pg_sys::LOCKMODE);
+                return None;
+            }
             Some(Updates {
                 table,
                 index,
@@ -124,7 +129,7 @@ impl Updates {
     }
 }
 
-/// The primary key, of a table that has nothing else.
+/// The index of a table that has one, and nothing else that hears of rows.
 ///
 /// # Safety
 /// The table is open and locked.
