@@ -13,7 +13,12 @@ pub fn program(version: &str, source: &str) -> Command {
     let mut jars = Command::new(script("apache-kafka.sh"));
     jars.args(arguments);
     let class_path = run(jars);
+    let programs = Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/java");
     let mut command = Command::new("java");
+    command.arg(format!(
+        "-Dlog4j2.configurationFile={}",
+        programs.join("log4j2.properties").display()
+    ));
     command.args([
         "-XX:TieredStopAtLevel=1",
         "-XX:+UseSerialGC",
@@ -21,6 +26,6 @@ pub fn program(version: &str, source: &str) -> Command {
         "-cp",
         class_path.trim(),
     ]);
-    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/java").join(source));
+    command.arg(programs.join(source));
     command
 }
