@@ -26,6 +26,9 @@ pub const SLICES_PER_WRITE: usize = 64;
 /// closed (the idle limit if that is shorter).
 pub const STALL_UNDER_PRESSURE: Duration = Duration::from_secs(10);
 
+/// Bytes of batches that must wait for a commit's flush to be left to another process while they are written.
+pub const OVERLAP_BYTES: usize = 64 * 1024;
+
 /// Bytes that count as progress while others wait for a byte budget: a client that sends single bytes makes none.
 pub const PROGRESS_BYTES: u64 = 64 * 1024;
 

@@ -1,8 +1,11 @@
 //! How far the write-ahead log is safe, and on which timeline it is written.
 
+use std::sync::atomic::Ordering;
+
 use pgrx::pg_sys;
 
 use super::error::{catch, PgError};
+use super::shmem::shared;
 
 /// `SYNC_STANDBY_DEFINED` in walsender_private.h.
 const SYNC_STANDBY_DEFINED: u8 = 1 << 1;
@@ -25,6 +28,14 @@ pub fn durable_position() -> u64 {
 pub fn flush(position: u64) -> Result<(), PgError> {
     // SAFETY: needs no transaction; what it cannot write is a PANIC, as in a commit.
     catch(|| unsafe { pg_sys::XLogFlush(position) })
+}
+
+/// Has the flusher flush the log up to a position that was written. It may not run: see [`flush`].
+pub fn begin_flush(position: u64) {
+    if let Some(shared) = shared() {
+        shared.flush_target.fetch_max(position, Ordering::AcqRel);
+        shared.flusher.wake();
+    }
 }
 
 /// The position that synchronous standbys confirmed; `None` if none are asked for.

@@ -22,6 +22,10 @@ pub struct Shared {
     pub broker: LatchSlot,
     /// The maintenance worker's latch, null while it does not run.
     pub maintenance: LatchSlot,
+    /// The flusher's latch, null while it does not run.
+    pub flusher: LatchSlot,
+    /// Up to where the broker wants the write-ahead log to be flushed.
+    pub flush_target: AtomicU64,
     /// Topics whose next segment the broker wants to be made.
     pub wanted_segments: WantedSegments,
 }

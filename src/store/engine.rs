@@ -236,6 +236,10 @@ impl Engine for PgEngine {
         durability::flush(position.0).map_err(engine_error)
     }
 
+    fn begin_flush(&mut self, position: LogPosition) {
+        durability::begin_flush(position.0);
+    }
+
     fn durable_position(&mut self) -> LogPosition {
         LogPosition(durability::durable_position())
     }

@@ -15,7 +15,8 @@ usage: load COMMAND [--flag value ...]
 
 produce   send records to assigned partitions, open loop
             --topic bench  --partitions 3  --records 100000  --size 1024 (bytes of a value)  --payload random|json
-            --codec none|gzip|snappy|lz4|zstd  --acks all|1|0  --batch 16384 (bytes)  --linger 5 (ms)  --rate (records/s; default: all it can)
+            --codec none|gzip|snappy|lz4|zstd  --acks all|1|0  --batch 16384 (bytes)  --linger 5 (ms)
+            --rate (records/s; default: all it can)  --burst 0 (ms whose records are sent together)
             --idempotent no|yes (with acks all)  --in-flight (requests; an idempotent client has 5 at most, so compare with that)
             --fresh yes|no (make the topic anew)
 fetch     read assigned partitions from their beginning
@@ -82,6 +83,7 @@ fn produce(words: Vec<String>) -> Result<(), Error> {
             "batch",
             "linger",
             "rate",
+            "burst",
             "idempotent",
             "in-flight",
             "fresh",
@@ -105,7 +107,7 @@ fn produce(words: Vec<String>) -> Result<(), Error> {
         idempotent: args.get_or("idempotent", "no".to_owned())? == "yes",
         in_flight: args.get("in-flight")?,
         rate: args.get("rate")?,
-        burst: Duration::ZERO,
+        burst: Duration::from_millis(args.get_or("burst", 0)?),
     };
     if args.get_or("fresh", "yes".to_owned())? == "yes" {
         target.fresh_topic(&load.topic, load.partitions)?;

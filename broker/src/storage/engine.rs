@@ -254,6 +254,9 @@ pub trait Engine: GroupStorage {
     /// Flushes to disk here what was committed up to a position with [`CommitMode::Async`]. Callable outside a transaction. An error means
     /// that this is not known to be flushed.
     fn flush(&mut self, position: LogPosition) -> EngineResult<()>;
+    /// Has what was committed up to a position flushed by another process, while this one is at work: whoever needs it flushed still calls
+    /// [`Engine::flush`], which then finds it done or waits for the rest. Callable outside a transaction.
+    fn begin_flush(&mut self, position: LogPosition);
     /// Up to where everything is durable in the sense of design I1: flushed here and, where synchronous standbys are defined,
     /// confirmed by them. Callable outside a transaction.
     fn durable_position(&mut self) -> LogPosition;

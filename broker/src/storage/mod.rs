@@ -55,6 +55,8 @@ pub struct JobQueue {
 #[derive(Default)]
 struct Waiting {
     jobs: VecDeque<Job>,
+    /// Bytes of the batches among them.
+    append_bytes: usize,
     closed: bool,
 }
 
@@ -64,13 +66,23 @@ impl JobQueue {
         if waiting.closed {
             return Err(StorageError::Unavailable);
         }
+        if let Job::Append(job) = &job {
+            waiting.append_bytes += job.append.bytes.len();
+        }
         waiting.jobs.push_back(job);
         Ok(())
     }
 
     /// Takes all that waits. For the database thread.
     fn drain(&self) -> VecDeque<Job> {
-        std::mem::take(&mut self.waiting.lock().unwrap_or_else(PoisonError::into_inner).jobs)
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.append_bytes = 0;
+        std::mem::take(&mut waiting.jobs)
+    }
+
+    /// Bytes of the batches that wait.
+    fn append_bytes(&self) -> usize {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).append_bytes
     }
 
     /// Refuses further jobs and drops those that wait: their callers get [`StorageError::Unavailable`].

@@ -28,6 +28,7 @@ pub enum Call {
     Begin,
     Commit,
     Flush,
+    BeginFlush,
     Savepoint,
     ReleaseSavepoint,
     LockTopicName,
@@ -90,6 +91,7 @@ struct Shared {
     history: Vec<(u64, State)>,
     durable: u64,
     durability_held: bool,
+    keeps_unflushed: bool,
     transaction_open: bool,
     failures: Vec<Failure>,
     segments_held: BTreeSet<SegmentId>,
@@ -128,6 +130,7 @@ impl Default for ModelDatabase {
             history: vec![(0, State::default())],
             durable: 0,
             durability_held: false,
+            keeps_unflushed: false,
             transaction_open: false,
             failures: Vec::new(),
             segments_held: BTreeSet::new(),
@@ -199,6 +202,11 @@ impl ModelDatabase {
             let position = shared.current().0;
             shared.make_durable(position);
         }
+    }
+
+    /// Commits become durable only by a flush from now on, and not by themselves after a while.
+    pub fn keep_unflushed(&self) {
+        self.shared().keeps_unflushed = true;
     }
 
     /// Makes the timeline of the database one larger, as a promotion or a point-in-time restore does.
@@ -423,11 +431,16 @@ impl Engine for ModelEngine {
         Ok(())
     }
 
+    /// There is nobody who would do it.
+    fn begin_flush(&mut self, _position: LogPosition) {
+        self.database.shared().calls.push(Call::BeginFlush);
+    }
+
     /// An asynchronous commit becomes durable after this was asked once.
     fn durable_position(&mut self) -> LogPosition {
         let mut shared = self.database.shared();
         let position = LogPosition(shared.durable);
-        if !shared.durability_held {
+        if !shared.durability_held && !shared.keeps_unflushed {
             let current = shared.current().0;
             shared.make_durable(current);
         }

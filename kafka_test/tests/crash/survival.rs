@@ -17,23 +17,52 @@ use std::time::Duration;
 const WRITERS: usize = 8;
 const TOPICS: usize = 3;
 const PARTITIONS: i32 = 2;
-/// Bytes of a record's value: enough to fill several segments in each round.
-const VALUE_BYTES: usize = 250;
+/// A load: of records that share groups, or of records that are so large that flushes overlap the next group's work.
+struct Load {
+    /// Bytes of a record's value: enough to fill several segments in each round.
+    value_bytes: usize,
+    segment_bytes: &'static str,
+    /// Acknowledged records of each writer between two faults.
+    between_faults: u64,
+    /// Faults, if the environment says nothing.
+    rounds: usize,
+}
+
+const SMALL: Load = Load {
+    value_bytes: 250,
+    segment_bytes: "1048576",
+    between_faults: 500,
+    rounds: 10,
+};
+const LARGE: Load = Load {
+    value_bytes: 40_000,
+    segment_bytes: "8388608",
+    between_faults: 10,
+    rounds: 3,
+};
 /// Time between Postgres accepting connections and produce and fetch working again.
 const BACK_WITHIN: Duration = Duration::from_secs(10);
-/// Acknowledged records of each writer between two faults.
-const BETWEEN_FAULTS: u64 = 500;
 
 /// Goal: eight producers with acks=all and retries=0 write through kills of every kind; the log holds exactly what they were told.
 #[test]
 fn acknowledged_records_survive_every_kill() {
+    survive_every_kill(&SMALL);
+}
+
+/// Goal: the same with large records.
+#[test]
+fn acknowledged_large_records_survive_every_kill() {
+    survive_every_kill(&LARGE);
+}
+
+fn survive_every_kill(load: &Load) {
     let server = Server::start_pg_kafka(&[]);
     let layout = Layout {
         topics: (0..TOPICS)
-            .map(|_| server.topic_with("crash", PARTITIONS, &[("segment.bytes", "1048576")]))
+            .map(|_| server.topic_with("crash", PARTITIONS, &[("segment.bytes", load.segment_bytes)]))
             .collect(),
         partitions: PARTITIONS,
-        value_bytes: VALUE_BYTES,
+        value_bytes: load.value_bytes,
     };
     let stop = AtomicBool::new(false);
     let acknowledged: Vec<AtomicU64> = (0..WRITERS).map(|_| AtomicU64::new(0)).collect();
@@ -51,7 +80,9 @@ fn acknowledged_records_survive_every_kill() {
         let reader = scope.spawn(move || follow(server, layout, ends));
         let mut probe = Writer::new(server, layout, WRITERS, &[]);
         // However it ends, the threads must hear of it: a scope waits for them.
-        let faults = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| inject(server, &acknowledged, &mut probe)));
+        let faults = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            inject(server, load, &acknowledged, &mut probe)
+        }));
         stop.store(true, Ordering::Relaxed);
         let mut attempts = probe.attempts;
         for writer in writers {
@@ -89,14 +120,15 @@ fn acknowledged_records_survive_every_kill() {
     }
 }
 
-fn rounds() -> usize {
-    std::env::var("KAFKA_TEST_CRASH_ROUNDS").map_or(10, |rounds| rounds.parse().expect("KAFKA_TEST_CRASH_ROUNDS is a number"))
+fn rounds(default: usize) -> usize {
+    std::env::var("KAFKA_TEST_CRASH_ROUNDS")
+        .map_or(default, |rounds| rounds.parse().expect("KAFKA_TEST_CRASH_ROUNDS is a number"))
 }
 
 /// Makes the faults, and asserts after each that the broker comes back in time for everybody.
-fn inject(server: &Server, acknowledged: &[AtomicU64], probe: &mut Writer<'_>) {
-    for round in 0..rounds() {
-        writers_go_on(acknowledged, BETWEEN_FAULTS, PATIENCE, &format!("before fault {round}"));
+fn inject(server: &Server, load: &Load, acknowledged: &[AtomicU64], probe: &mut Writer<'_>) {
+    for round in 0..rounds(load.rounds) {
+        writers_go_on(acknowledged, load.between_faults, PATIENCE, &format!("before fault {round}"));
         let fault = Fault::ALL[round % Fault::ALL.len()];
         let open = fault.strike(server);
         let back = || BACK_WITHIN.saturating_sub(open.elapsed());

@@ -9,6 +9,7 @@ use kafka_test::sql::session;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 const MAINTENANCE: &str = "pg_kafka maintenance";
+const FLUSHER: &str = "pg_kafka flusher";
 
 /// Signals that no thread can block: KILL, STOP, and the two that the C library keeps for itself.
 const NEVER_BLOCKED: u64 = 1 << 8 | 1 << 18 | 1 << 31 | 1 << 32;
@@ -54,14 +55,14 @@ fn only_the_main_thread_takes_signals() {
 }
 
 /// Goal: pg_terminate_backend ends the broker's process and only that: another one takes its place and serves what was there. The same
-/// for the maintenance process.
+/// for the other workers.
 #[test]
 fn a_terminated_worker_is_started_again() {
     let server = my_turn();
     let mut kept = Kept::on(&server);
     let log = LogSince::now(&server);
     let mut session = session(&server);
-    for worker in [BROKER, MAINTENANCE] {
+    for worker in [BROKER, MAINTENANCE, FLUSHER] {
         let old = eventually("the worker runs", || pids(&server, worker).first().copied());
         let ended: bool = session
             .query_one("SELECT pg_terminate_backend($1, 5000)", &[&old])
@@ -85,7 +86,8 @@ fn cancelling_a_worker_does_no_harm() {
     let server = my_turn();
     let topic = server.topic("cancelled", 1);
     let log = LogSince::now(&server);
-    let workers = [BROKER, MAINTENANCE].map(|worker| eventually("the worker runs", || pids(&server, worker).first().copied()));
+    let workers =
+        [BROKER, MAINTENANCE, FLUSHER].map(|worker| eventually("the worker runs", || pids(&server, worker).first().copied()));
     let done = AtomicBool::new(false);
     let (acknowledged, cancels) = std::thread::scope(|scope| {
         let canceller = scope.spawn(|| {
@@ -127,7 +129,7 @@ fn cancelling_a_worker_does_no_harm() {
         })
         .collect();
     assert_eq!(stored, acknowledged);
-    for (pid, worker) in workers.into_iter().zip([BROKER, MAINTENANCE]) {
+    for (pid, worker) in workers.into_iter().zip([BROKER, MAINTENANCE, FLUSHER]) {
         assert_eq!(pids(&server, worker), [pid], "{worker} is the same process");
     }
     log.assert_no_crash();

@@ -9,8 +9,8 @@ use super::topic_log::TopicLog;
 use super::{log_disk, AppendReply, Completion, InFlight, Runner};
 use crate::limits::{BYTES_PER_GROUP, TABLES_PER_GROUP, TABLES_PER_RERUN};
 use crate::storage::engine::{
-    CommitMode, Engine, EngineError, EngineResult, LogPosition, PlacedBatch, ProducerSnapshot, SegmentId, SegmentRecord,
-    TimeIndexEntry, TopicNumber,
+    CommitMode, Engine, EngineError, EngineResult, PlacedBatch, ProducerSnapshot, SegmentId, SegmentRecord, TimeIndexEntry,
+    TopicNumber,
 };
 use crate::storage::jobs::{Append, AppendJob, Appended, StorageError};
 use crate::storage::stretch::Stretch;
@@ -59,7 +59,7 @@ impl<E: Engine> Runner<E> {
         let mut group = self.take_group();
         self.answer_unwritten(&mut group);
         if group.is_empty() {
-            return self.appends.iter().any(|job| !self.busy.contains(&job.append.topic));
+            return self.appends_wait();
         }
         if let Err(error) = self.try_group(&mut group) {
             self.engine.rollback();
@@ -74,6 +74,11 @@ impl<E: Engine> Runner<E> {
             }
         }
         self.set_aside(group);
+        self.appends_wait()
+    }
+
+    /// Whether appends wait that could be run at once.
+    pub(super) fn appends_wait(&self) -> bool {
         self.appends.iter().any(|job| !self.busy.contains(&job.append.topic))
     }
 
@@ -231,11 +236,14 @@ impl<E: Engine> Runner<E> {
             .iter()
             .flat_map(|(number, _)| jobs_of(number))
             .all(|job| job.append.early_reply);
-        let position = match self.engine.commit(if early { CommitMode::Async } else { CommitMode::Flush }) {
+        // What was committed before is flushed with this, unless it is to be answered before.
+        let flush = !early && self.unflushed.before.is_none() && !self.flush_overlaps();
+        let position = match self.engine.commit(if flush { CommitMode::Flush } else { CommitMode::Async }) {
             Ok(position) => {
-                if !early {
-                    // What was committed before is flushed with it.
-                    self.unflushed = LogPosition::default();
+                if flush {
+                    self.unflushed.now = None;
+                } else if !early {
+                    self.unflushed.now = Some(position);
                 }
                 position
             }

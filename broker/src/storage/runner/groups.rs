@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::group_batch::{GroupBatch, Locked};
 use super::{log_disk, Completion, InFlight, Runner};
 use crate::limits::GROUP_JOBS_PER_TURN;
-use crate::storage::engine::{CommitMode, Engine, EngineError, EngineResult, LogPosition};
+use crate::storage::engine::{CommitMode, Engine, EngineError, EngineResult};
 use crate::storage::group_jobs::{GroupJob, GroupOffsets, GroupTask};
 use crate::storage::groups::{OffsetKey, StoredGroup};
 use crate::storage::jobs::StorageError;
@@ -25,7 +25,7 @@ pub(super) enum Outcome {
 impl<E: Engine> Runner<E> {
     /// Runs the jobs about groups that wait. Returns whether more can be run at once.
     ///
-    /// Where appends wait too, their commit flushes this one as well: see [`Runner::flush_groups`].
+    /// Where appends wait too, their commit flushes this one as well: see [`Runner::flush_commits`].
     pub(super) fn run_groups(&mut self) -> bool {
         // Those that were set aside take no room from the others.
         let count = self.group_jobs.len().min(self.groups_set_aside + GROUP_JOBS_PER_TURN);
@@ -41,17 +41,6 @@ impl<E: Engine> Runner<E> {
             self.group_jobs.push_front(job);
         }
         more
-    }
-
-    /// Flushes the commit of [`Runner::run_groups`], if no commit of appends has done so since.
-    pub(super) fn flush_groups(&mut self) {
-        if self.unflushed == LogPosition::default() {
-            return;
-        }
-        match self.engine.flush(self.unflushed) {
-            Ok(()) => self.unflushed = LogPosition::default(),
-            Err(error) => tracing::error!(%error, "the write-ahead log was not flushed"),
-        }
     }
 
     /// Answers jobs that met another session's lock until their deadline.
@@ -87,7 +76,7 @@ impl<E: Engine> Runner<E> {
             Ok((position, outcomes)) => {
                 let (completions, set_aside) = split(jobs, outcomes);
                 if mode == CommitMode::Async {
-                    self.unflushed = position;
+                    self.unflushed.now = Some(position);
                 }
                 self.in_flight.push_back(InFlight { position, completions });
                 return set_aside;

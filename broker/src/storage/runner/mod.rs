@@ -8,6 +8,7 @@
 //! waits for it but what must keep its order (design I8).
 
 mod admin;
+mod flush;
 mod group;
 mod group_batch;
 mod groups;
@@ -38,6 +39,7 @@ use crate::log::partition::Partition;
 use crate::net::Charge;
 use crate::producers::state::WrittenBatch;
 use crate::settings::Settings;
+use flush::Unflushed;
 use groups::{GroupJobs, Outcome};
 use producers::ProducerUpkeep;
 use tail_cache::TailCache;
@@ -162,8 +164,7 @@ pub struct Runner<E: Engine> {
     /// The first of them, as many as this says, were tried and met another session's lock.
     group_jobs: GroupJobs,
     groups_set_aside: usize,
-    /// A commit about groups that was not flushed by itself; 0: none.
-    unflushed: LogPosition,
+    unflushed: Unflushed,
     in_flight: VecDeque<InFlight>,
     /// Since when nothing of `in_flight` became durable.
     silent_since: Option<Instant>,
@@ -213,7 +214,7 @@ impl<E: Engine> Runner<E> {
             reads: VecDeque::new(),
             group_jobs: GroupJobs::new(),
             groups_set_aside: 0,
-            unflushed: LogPosition::default(),
+            unflushed: Unflushed::default(),
             in_flight: VecDeque::new(),
             silent_since: None,
             tail: TailCache::new(settings.tail_cache_bytes),
@@ -322,7 +323,7 @@ impl<E: Engine> Runner<E> {
         }
         let more_groups = self.run_groups();
         let more_appends = self.run_appends();
-        self.flush_groups();
+        self.flush_commits();
         self.make_crowded_segments();
         self.leave_dead_segments();
         self.snapshot_producers();
@@ -332,7 +333,7 @@ impl<E: Engine> Runner<E> {
         let more_reads = self.run_reads();
         self.give_up(now);
         self.complete_durable();
-        if more_appends || more_reads || more_groups {
+        if more_appends || more_reads || more_groups || self.unflushed.before.is_some() {
             Next::Again
         } else if !self.in_flight.is_empty() {
             Next::Sleep(self.durability_pause(now))

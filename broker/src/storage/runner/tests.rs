@@ -19,7 +19,7 @@ use uuid::Uuid;
 use super::{Next, Runner};
 use crate::catalog::alter::{ConfigChange, Operation};
 use crate::catalog::configs::TopicConfigs;
-use crate::limits::TIME_INDEX_INTERVAL_BYTES;
+use crate::limits::{BYTES_PER_GROUP, TIME_INDEX_INTERVAL_BYTES};
 use crate::log::partition::{next_offset_of, Lookup};
 use crate::producers::state::ProducerBatch;
 use crate::settings::Settings;
@@ -196,6 +196,32 @@ fn nothing_is_answered_or_visible_before_it_is_durable() {
     bench.turn();
     assert_eq!(answered(&mut receiver).unwrap().unwrap().base_offset, 0);
     assert_eq!(bench.end("a", 0), 1);
+}
+
+/// Goal: a commit is left to the flusher while more waits, flushed by the next turn at the latest although no flusher runs here, and
+/// answered then; the last one is flushed at once.
+#[test]
+fn a_flush_overlaps_the_next_group() {
+    use Call::{BeginFlush, Flush};
+    let mut bench = Bench::open(&ModelDatabase::default());
+    let topic = bench.create("a", 1, 64 * MIB);
+    bench.database.keep_unflushed();
+    let mut receivers = [0, 1, 2].map(|_| bench.submit(topic, 0, batch(1, BYTES_PER_GROUP, 0)));
+    let mut turn = || {
+        bench.database.take_calls();
+        let next = bench.turn();
+        let mut calls = bench.database.take_calls();
+        calls.retain(|call| matches!(call, BeginFlush | Flush));
+        let answers: Vec<_> = receivers
+            .iter_mut()
+            .map(|receiver| answered(receiver).map(|reply| reply.unwrap().base_offset))
+            .collect();
+        (next, calls, answers)
+    };
+    assert_eq!(turn(), (Next::Again, vec![BeginFlush], vec![None, None, None]));
+    assert_eq!(turn(), (Next::Again, vec![BeginFlush, Flush], vec![Some(0), None, None]));
+    assert_eq!(turn(), (Next::Idle, vec![Flush, Flush], vec![None, Some(1), Some(2)]));
+    assert_eq!(bench.end("a", 0), 3);
 }
 
 #[test]
