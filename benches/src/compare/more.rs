@@ -45,13 +45,17 @@ fn java_rows(scale: f64) -> Vec<Row> {
         record_bytes,
         batch_bytes,
     };
-    let large = load(300_000, 1024, 256 * 1024);
+    // Long enough for the client's code to be compiled, which on two CPUs delays both brokers for seconds.
+    let large = load(1_000_000, 1024, 256 * 1024);
     vec![
         java_produce(
             "ProducerPerformance, 1 KiB, batches of 16 KiB",
-            load(150_000, 1024, 16 * 1024),
+            load(600_000, 1024, 16 * 1024),
         ),
-        java_produce("ProducerPerformance, 100 B, batches of 16 KiB", load(600_000, 100, 16 * 1024)),
+        java_produce(
+            "ProducerPerformance, 100 B, batches of 16 KiB",
+            load(3_000_000, 100, 16 * 1024),
+        ),
         java_produce("ProducerPerformance, 1 KiB, batches of 256 KiB", large.clone()),
         row(
             "ConsumerPerformance, 1 KiB",
