@@ -81,8 +81,8 @@ impl Bench {
 
     async fn answer(&self, version: i16, body: FetchRequest) -> FetchResponse {
         let asked = fetch::Asked::of(version, &body, self.broker.context.catalog.topics());
-        let (response, _charge) = fetch::handle(&self.broker.context, &self.broker.request(version), asked).await;
-        response
+        let (reply, _charge) = fetch::handle(&self.broker.context, &self.broker.request(version), asked).await;
+        reply.decoded(version)
     }
 
     async fn fetch(&self, topic: &str, offset: i64, change: impl FnOnce(FetchRequest) -> FetchRequest) -> PartitionData {
@@ -357,8 +357,7 @@ async fn a_fetch_response_encodes_at_every_version() {
                 .with_topics(vec![asked])
                 .with_max_bytes(100)
                 .with_isolation_level(1);
-            let response = bench.answer(version, body).await;
-            assert_encodes(ApiKey::Fetch, version, &response);
+            bench.answer(version, body).await;
         }
     }
 }

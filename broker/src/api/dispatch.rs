@@ -191,9 +191,12 @@ impl Request {
         let asked = fetch::Asked::of(self.info.version, &self.decode()?, context.catalog.topics());
         self.body.clear();
         charge.settle(asked.bytes_kept());
-        let (response, charge) = fetch::handle(context, &self.info, asked).await;
+        let (reply, charge) = fetch::handle(context, &self.info, asked).await;
+        let mut header = BytesMut::new();
+        encode_response_header(self.api, self.info.version, self.correlation_id, &mut header);
+        let chunks = reply.encode(self.api.codec_version(self.info.version), header);
         Ok(Reply::Frame {
-            chunks: vec![self.encode(&response)?],
+            chunks: chunks.map_err(|error| unencodable(self.api, self.info.version, &error))?,
             charge: Some(charge),
         })
     }
@@ -216,16 +219,20 @@ impl Request {
 
 fn encode<T: Encodable>(api: &'static Api, version: i16, correlation_id: i32, response: &T) -> Result<Bytes, Unanswerable> {
     let codec_version = api.codec_version(version);
-    let failed = |error: &dyn std::fmt::Display| Unanswerable::Encoding {
-        api: api.name,
-        version,
-        reason: error.to_string(),
-    };
+    let failed = |error: &dyn std::fmt::Display| unencodable(api, version, error);
     let size = response.compute_size(codec_version).map_err(|error| failed(&error))?;
     let mut out = BytesMut::with_capacity(size + 8);
     encode_response_header(api, version, correlation_id, &mut out);
     response.encode(&mut out, codec_version).map_err(|error| failed(&error))?;
     Ok(out.freeze())
+}
+
+fn unencodable(api: &Api, version: i16, error: &dyn std::fmt::Display) -> Unanswerable {
+    Unanswerable::Encoding {
+        api: api.name,
+        version,
+        reason: error.to_string(),
+    }
 }
 
 impl Protocol for Dispatcher {

@@ -14,10 +14,11 @@
 
 mod asked;
 mod read;
+mod reply;
 
 use std::time::Duration;
 
-use kafka_protocol::messages::fetch_response::{FetchResponse, FetchableTopicResponse, PartitionData};
+use kafka_protocol::messages::fetch_response::{FetchResponse, FetchableTopicResponse};
 use kafka_protocol::messages::TopicName;
 use kafka_protocol::protocol::StrBytes;
 
@@ -30,7 +31,8 @@ use crate::fetch::{Opened, Opening, Refusal, Request, Size};
 use crate::limits::FETCH_RESPONSE_BYTES;
 use crate::net::Charge;
 pub use asked::Asked;
-use read::Filling;
+use read::{Answer, Filling};
+pub use reply::FetchReply;
 
 /// First version with topic ids.
 const TOPIC_IDS: i16 = 13;
@@ -39,19 +41,23 @@ const TOPIC_IDS: i16 = 13;
 const READ_COMMITTED: i8 = 1;
 
 /// Answers a Fetch; the charge is what the response holds of the response budget.
-pub async fn handle(context: &Context, info: &RequestInfo, asked: Asked) -> (FetchResponse, Charge) {
+pub async fn handle(context: &Context, info: &RequestInfo, asked: Asked) -> (FetchReply, Charge) {
     match answer(context, info, asked).await {
         Ok(answer) => answer,
         Err(refusal) => {
             let response = FetchResponse::default()
                 .with_error_code(refusal.error.code())
                 .with_session_id(refusal.session_id);
-            (response, Charge::none())
+            let reply = FetchReply {
+                response,
+                records: Vec::new(),
+            };
+            (reply, Charge::none())
         }
     }
 }
 
-async fn answer(context: &Context, info: &RequestInfo, asked: Asked) -> Result<(FetchResponse, Charge), Refusal> {
+async fn answer(context: &Context, info: &RequestInfo, asked: Asked) -> Result<(FetchReply, Charge), Refusal> {
     let max_bytes = usize::try_from(asked.max_bytes).unwrap_or(0).min(FETCH_RESPONSE_BYTES);
     // A client that is gone without a word would keep its connection for as long as it was willing to wait.
     let max_wait = Duration::from_millis(u64::try_from(asked.max_wait_ms).unwrap_or(0));
@@ -71,8 +77,8 @@ async fn answer(context: &Context, info: &RequestInfo, asked: Asked) -> Result<(
         read_committed,
     };
     let (answers, charge) = filling.run().await;
-    let response = finish(context, info, ending, wanted, answers)?;
-    Ok((response, charge))
+    let reply = finish(context, info, ending, wanted, answers)?;
+    Ok((reply, charge))
 }
 
 /// Takes the request into its session, if it has one.
@@ -127,17 +133,19 @@ fn finish(
     info: &RequestInfo,
     ending: Ending,
     wanted: Vec<Wanted>,
-    answers: Vec<PartitionData>,
-) -> Result<FetchResponse, Refusal> {
+    answers: Vec<Answer>,
+) -> Result<FetchReply, Refusal> {
     let named = wanted.iter().map(|wanted| &wanted.topic);
     match ending {
-        Ending::Sessionless => Ok(response(named.zip(answers))),
+        Ending::Sessionless => Ok(reply(0, named.zip(answers))),
         Ending::First(topics_version) => {
             let outcomes: Vec<_> = answers.iter().map(outcome).collect();
-            let response = response(named.zip(answers));
+            // Without a session until there is one.
+            let mut reply = reply(0, named.zip(answers));
             let size = Size::of(&wanted);
             let session = || Session::new(info.version >= TOPIC_IDS, topics_version, wanted.into_iter().zip(outcomes));
-            Ok(response.with_session_id(context.fetch_sessions.create(now(), size, session)))
+            reply.response.session_id = context.fetch_sessions.create(now(), size, session);
+            Ok(reply)
         }
         Ending::Incremental(request, places) => {
             let mut inside = request.lock()?;
@@ -146,36 +154,39 @@ fn finish(
                 let is_news = inside.session.tell(*place as usize, outcome(&answer));
                 is_news.then_some((topic, answer))
             });
-            Ok(response(news).with_session_id(request.id))
+            Ok(reply(request.id, news))
         }
     }
 }
 
-fn outcome(answer: &PartitionData) -> Outcome {
+fn outcome((answer, records): &Answer) -> Outcome {
     Outcome {
         high_watermark: answer.high_watermark,
         log_start_offset: answer.log_start_offset,
         is_error: answer.error_code != 0,
-        has_records: answer.records.as_ref().is_some_and(|records| !records.is_empty()),
+        has_records: !records.is_empty(),
     }
 }
 
 /// As in Kafka, partitions that follow each other are one entry of their topic, and a topic without partitions is not there.
-fn response<'a>(answers: impl Iterator<Item = (&'a TopicKey, PartitionData)>) -> FetchResponse {
-    let mut responses: Vec<FetchableTopicResponse> = Vec::new();
+fn reply<'a>(session_id: i32, answers: impl Iterator<Item = (&'a TopicKey, Answer)>) -> FetchReply {
+    let mut reply = FetchReply::default();
+    reply.response.session_id = session_id;
+    let topics = &mut reply.response.responses;
     let mut last = None;
-    for (topic, answer) in answers {
+    for (topic, (answer, records)) in answers {
         if last.replace(topic) != Some(topic) {
-            responses.push(match topic {
+            topics.push(match topic {
                 TopicKey::Id(id) => FetchableTopicResponse::default().with_topic_id(*id),
                 TopicKey::Name(name) => {
                     FetchableTopicResponse::default().with_topic(TopicName(StrBytes::from_string(name.to_string())))
                 }
             });
         }
-        if let Some(response) = responses.last_mut() {
-            response.partitions.push(answer);
+        if let Some(topic) = topics.last_mut() {
+            topic.partitions.push(answer);
+            reply.records.push(records);
         }
     }
-    FetchResponse::default().with_responses(responses)
+    reply
 }

@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use kafka_protocol::messages::fetch_response::PartitionData;
 use kafka_protocol::ResponseError;
 
+use super::reply::Records;
 use crate::api::Context;
 use crate::fetch::wait::check;
 use crate::fetch::wanted::Wanted;
@@ -28,9 +29,12 @@ pub struct Filling<'a> {
     pub read_committed: bool,
 }
 
-/// An answer, and the bytes of its records.
+/// The answer about a partition, with an empty value in the place of its records.
+pub type Answer = (PartitionData, Records);
+
+/// Answers, and the bytes of their records.
 struct Filled {
-    answers: Vec<PartitionData>,
+    answers: Vec<Answer>,
     size: usize,
     /// Whether it is empty because the first batch does not fit.
     first_left_out: bool,
@@ -38,7 +42,7 @@ struct Filled {
 
 impl Filling<'_> {
     /// An answer for each partition, and what they hold of the response budget.
-    pub async fn run(&self) -> (Vec<PartitionData>, Charge) {
+    pub async fn run(&self) -> (Vec<Answer>, Charge) {
         let budget = &self.context.response_budget;
         let wish = self.readable().min(self.max_bytes);
         let share = (budget.total() / FETCH_SHARES).max(1);
@@ -52,7 +56,7 @@ impl Filling<'_> {
     }
 
     /// The response budget is exhausted: a small answer if there is one, else one of `wish` bytes in its turn.
-    async fn contended(&self, wish: usize) -> (Vec<PartitionData>, Charge) {
+    async fn contended(&self, wish: usize) -> (Vec<Answer>, Charge) {
         if let Some(mut charge) = self.context.small_responses.try_acquire(SMALL_REPLY_BYTES.min(wish)) {
             let filled = self.fill(SMALL_REPLY_BYTES.min(wish), false).await;
             if !filled.first_left_out {
@@ -114,8 +118,10 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    async fn answer(&mut self, wanted: &Wanted) -> PartitionData {
-        let answer = PartitionData::default().with_partition_index(wanted.partition);
+    async fn answer(&mut self, wanted: &Wanted) -> Answer {
+        let answer = PartitionData::default()
+            .with_partition_index(wanted.partition)
+            .with_records(Some(Bytes::new()));
         let outcome = match (&wanted.found, self.check(wanted)) {
             // The bounds are taken after the records, so that no record is at or above the high watermark it comes with.
             (Ok(partition), Ok(())) => self
@@ -126,20 +132,24 @@ impl Reader<'_> {
             (Err(error), _) => Err(*error),
         };
         match outcome {
-            Ok((bounds, records)) => answer
-                .with_high_watermark(bounds.high_watermark)
-                .with_last_stable_offset(bounds.last_stable_offset)
-                .with_log_start_offset(bounds.log_start_offset)
-                .with_aborted_transactions(self.read_committed.then(Vec::new))
-                .with_records(Some(records)),
-            Err(error) => answer
-                .with_error_code(error.code())
-                .with_high_watermark(-1)
-                .with_last_stable_offset(-1)
-                .with_log_start_offset(-1)
-                // As in Kafka: empty for a partition that does not exist, null for one that cannot be read.
-                .with_aborted_transactions(wanted.found.is_err().then(Vec::new))
-                .with_records(Some(Bytes::new())),
+            Ok((bounds, records)) => {
+                let answer = answer
+                    .with_high_watermark(bounds.high_watermark)
+                    .with_last_stable_offset(bounds.last_stable_offset)
+                    .with_log_start_offset(bounds.log_start_offset)
+                    .with_aborted_transactions(self.read_committed.then(Vec::new));
+                (answer, records)
+            }
+            Err(error) => {
+                let answer = answer
+                    .with_error_code(error.code())
+                    .with_high_watermark(-1)
+                    .with_last_stable_offset(-1)
+                    .with_log_start_offset(-1)
+                    // As in Kafka: empty for a partition that does not exist, null for one that cannot be read.
+                    .with_aborted_transactions(wanted.found.is_err().then(Vec::new));
+                (answer, Records::default())
+            }
         }
     }
 
@@ -152,14 +162,19 @@ impl Reader<'_> {
         )
     }
 
-    async fn read(&mut self, wanted: &Wanted, partition: &Partition) -> Result<Bytes, ResponseError> {
+    async fn read(&mut self, wanted: &Wanted, partition: &Partition) -> Result<Records, ResponseError> {
         let offset = wanted.fetch_offset;
         let limit = wanted.max_bytes().min(self.remaining);
         if limit == 0 && !self.empty {
-            return Ok(Bytes::new());
+            return Ok(Records::default());
         }
         let records = match partition.lookup(offset, limit) {
-            Lookup::Cached(batches) => self.take(&batches, limit, |batch| batch.bytes.len(), |batch, out| batch.write_to(out)),
+            Lookup::Cached(batches) => self.take(
+                batches,
+                limit,
+                |batch| batch.bytes.len(),
+                |batch, out| out.push_placed(&batch),
+            ),
             Lookup::Cold => {
                 let deadline = Instant::now() + COLD_READ_PATIENCE;
                 let read = self
@@ -168,8 +183,8 @@ impl Reader<'_> {
                     .read(partition.topic, partition.index, offset, limit, deadline)
                     .await;
                 match read {
-                    Ok(batches) => self.take(&batches, limit, Bytes::len, |batch, out| out.extend_from_slice(batch)),
-                    Err(crate::storage::StorageError::TimedOut) => Bytes::new(),
+                    Ok(batches) => self.take(batches, limit, Bytes::len, |batch, out| out.push(batch)),
+                    Err(crate::storage::StorageError::TimedOut) => Records::default(),
                     Err(error) => return Err(error.code()),
                 }
             }
@@ -177,36 +192,32 @@ impl Reader<'_> {
         Ok(records)
     }
 
-    /// Joins the batches that fit; with `whole_first` the first of the whole response fits always.
+    /// Takes the batches that fit; with `whole_first` the first of the whole response fits always.
     fn take<B>(
         &mut self,
-        batches: &[B],
+        batches: Vec<B>,
         limit: usize,
         size_of: impl Fn(&B) -> usize,
-        write: impl Fn(&B, &mut BytesMut),
-    ) -> Bytes {
+        push: impl Fn(B, &mut Records),
+    ) -> Records {
+        let mut records = Records::default();
         let mut size = 0;
-        let mut count = 0;
         let mut full = false;
         for batch in batches {
-            let first = self.empty && count == 0;
-            let fits = size + size_of(batch) <= limit || (first && self.whole_first);
+            let first = self.empty && records.is_empty();
+            let fits = size + size_of(&batch) <= limit || (first && self.whole_first);
             if !fits {
                 self.first_left_out |= first;
                 full = !first && limit == self.remaining;
                 break;
             }
-            size += size_of(batch);
-            count += 1;
+            size += size_of(&batch);
+            push(batch, &mut records);
         }
-        let mut out = BytesMut::with_capacity(size);
-        for batch in &batches[..count] {
-            write(batch, &mut out);
-        }
-        self.empty &= count == 0;
+        self.empty &= records.is_empty();
         // Once a batch does not fit the response, the partitions behind are not read for nothing: clients ask for them first next time.
         self.remaining = if full { 0 } else { self.remaining.saturating_sub(size) };
         self.size += size;
-        out.freeze()
+        records
     }
 }
