@@ -45,3 +45,41 @@ impl<E: Engine> Runner<E> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::time::Instant;
+
+    use bytes::Bytes;
+
+    use super::Runner;
+    use crate::limits::OVERLAP_BYTES;
+    use crate::settings::Settings;
+    use crate::storage::engine::TopicNumber;
+    use crate::storage::jobs::Append;
+    use crate::storage::model::ModelDatabase;
+
+    /// Goal: what came since the turn began counts by its bytes, until it is taken.
+    #[test]
+    fn enough_must_wait() {
+        let mut runner = Runner::open(ModelDatabase::default().open(), Arc::new(|| {}), &Settings::default()).unwrap();
+        for (bytes, overlaps) in [(OVERLAP_BYTES - 1, false), (1, true)] {
+            drop(runner.storage().append(Append {
+                topic: TopicNumber(1),
+                partition: 0,
+                bytes: Bytes::from(vec![0; bytes]),
+                last_offset_delta: 0,
+                max_timestamp_ms: 0,
+                producer: None,
+                early_reply: false,
+                deadline: Instant::now(),
+                charge: None,
+                growth_charge: None,
+            }));
+            assert_eq!(runner.flush_overlaps(), overlaps);
+        }
+        runner.turn(Instant::now());
+        assert!(!runner.flush_overlaps());
+    }
+}
