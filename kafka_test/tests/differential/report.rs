@@ -61,6 +61,17 @@ impl Report {
         }
     }
 
+    /// Takes what another report has found.
+    pub fn merge(&mut self, other: Report) {
+        for (difference, versions) in other.differences {
+            self.differences.entry(difference).or_default().extend(versions);
+        }
+        self.failures.extend(other.failures);
+        self.sent.extend(other.sent);
+        self.stated.extend(other.stated);
+        self.used.extend(other.used);
+    }
+
     /// Notes every version that is advertised and that no script sent.
     pub fn check_coverage(&mut self, pair: &Pair, advertised: &[Advertised]) {
         for api in advertised {
