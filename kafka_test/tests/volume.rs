@@ -1,10 +1,12 @@
 //! Many records and many bytes: what goes in comes out, every record compared.
 #![allow(clippy::unwrap_used, reason = "test code fails by panicking")]
 
+use kafka_test::batch::Batch;
 use kafka_test::clients::{consume, consumer_with, flush, producer, send};
 use kafka_test::faults::Fault;
 use kafka_test::patience::eventually;
-use kafka_test::server::Server;
+use kafka_test::requests::{only_partition_produced, produce_request, PRODUCE};
+use kafka_test::server::{run, Server};
 use kafka_test::sql::session;
 use kafka_test::topic::Topic;
 use postgres::Client;
@@ -157,6 +159,91 @@ fn reading_a_cold_log_writes_no_wal() {
         by_query > log_bytes / 2,
         "{by_query} bytes of WAL: hints of {log_bytes} bytes are not in the WAL"
     );
+}
+
+/// Goal: a consumer that is behind, and a query, take no more of shared_buffers than a ring: what others use stays there.
+#[test]
+fn reading_a_cold_log_evicts_nothing() {
+    let server = Server::start_pg_kafka(&[]);
+    let topic = server.topic("ring", 1);
+    let (count, size) = (20_000, 1024);
+    produce(&server, &topic, 1, count, size);
+    // A start after a clean stop has read nothing into its buffers, as recovery would.
+    run(server.cluster("stop"));
+    server.start_again();
+    let mut sql = session(&server);
+    sql.batch_execute("CREATE EXTENSION pg_buffercache").unwrap();
+    let held = |sql: &mut Client| -> i64 {
+        let buffers = "SELECT count(*) FROM pg_buffercache b JOIN pg_class c ON pg_relation_filenode(c.oid) = b.relfilenode
+                        WHERE c.relnamespace = 'kafka_log'::regnamespace AND c.relkind = 'r'";
+        sql.query_one(buffers, &[]).unwrap().get(0)
+    };
+    // 256 kB are 32 pages; the end of the log is read by the start.
+    let before = held(&mut sql);
+    read_back(&server, &topic, 1, count, size);
+    let by_consumer = held(&mut sql) - before;
+    assert!(by_consumer <= 64, "{by_consumer} buffers");
+    let records: i64 = sql
+        .query_one("SELECT count(*) FROM kafka.messages WHERE topic = $1", &[&topic.name])
+        .unwrap()
+        .get(0);
+    assert_eq!(records as u64, count);
+    let by_query = held(&mut sql) - before - by_consumer;
+    assert!(by_query <= 64, "{by_query} buffers");
+}
+
+/// Goal: of rows that an operator has rewritten, on the same page and on others, for good and in vain, each is read once.
+#[test]
+fn rewritten_rows_are_read_once() {
+    let server = Server::start_pg_kafka(&[]);
+    let topic = server.topic("rewritten", 1);
+    // Ten to a page, all of the same size.
+    let values: Vec<String> = (1_000..2_000).map(|i| i.to_string().repeat(175)).collect();
+    let mut connection = server.connect();
+    for value in &values {
+        let request = produce_request(PRODUCE, &topic, 0, -1, &Batch::of([value]).encode());
+        assert_eq!(only_partition_produced(connection.call(PRODUCE, &request)).error_code, 0);
+    }
+    let mut sql = session(&server);
+    let table: String = sql
+        .query_one(
+            "SELECT format('kafka_log.t%s_s%s', s.topic, s.number) FROM kafka.segments s JOIN kafka.topics t ON t.id = s.topic
+              WHERE t.name = $1",
+            &[&topic.name],
+        )
+        .unwrap()
+        .get(0);
+    let rewrite = format!("UPDATE {table} SET data = data");
+    let vacuum = format!("VACUUM {table}");
+    let run_all = |sql: &mut Client, statements: &[&str]| statements.iter().for_each(|s| sql.batch_execute(s).unwrap());
+    // What a VACUUM has freed takes the new version beside the old one.
+    let (even, odd) = (
+        format!("{rewrite} WHERE base_offset % 2 = 0"),
+        format!("{rewrite} WHERE base_offset % 2 = 1"),
+    );
+    run_all(&mut sql, &[&even, &vacuum, "BEGIN", &odd, &odd]);
+    let on_the_page: i64 = sql
+        .query_one(
+            "SELECT sum(n_tup_hot_upd)::int8 FROM pg_stat_xact_user_tables WHERE schemaname = 'kafka_log'",
+            &[],
+        )
+        .unwrap()
+        .get(0);
+    assert!(on_the_page > 0, "no version is on the page of the one before");
+    run_all(&mut sql, &["COMMIT", "BEGIN", &rewrite, "ROLLBACK"]);
+
+    // The broker that comes back has none of it in memory.
+    Fault::TerminateBroker.strike(&server);
+    let mut read = Vec::new();
+    consume(&consumer_with(&server, &topic.name, 0, &[]), values.len(), |message| {
+        assert_eq!(message.offset(), read.len() as i64);
+        read.push(String::from_utf8(message.payload().unwrap().to_vec()).unwrap());
+    });
+    assert!(read == values, "a consumer reads something else");
+    let query = "SELECT convert_from(value, 'UTF8') FROM kafka.messages WHERE topic = $1 ORDER BY \"offset\"";
+    let rows = sql.query(query, &[&topic.name]).unwrap();
+    let queried: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+    assert!(queried == values, "a query reads something else");
 }
 
 /// Bytes of WAL since the cluster was made.

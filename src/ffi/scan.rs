@@ -3,10 +3,16 @@
 //! The first reader of a row usually notes in it whether its transaction has committed (hint bits). For a log that is read once that is a
 //! second write of every page, and with checksums or `wal_log_hints` a second copy of it in the WAL. So the broker's own reads look at
 //! rows without noting anything.
+//!
+//! Pages that no shared buffer holds are read through a small ring of buffers, as those of a large sequential scan are (bufmgr README,
+//! "Buffer Ring Replacement Strategy"): a consumer of old data evicts nothing that others use, and finds buffers that need no writing. The
+//! index scan of Postgres has no such ring, so only the rows' places come from it.
 
+use std::cell::Cell;
 use std::ops::ControlFlow;
 
-use pgrx::pg_sys;
+use pgrx::itemptr::item_pointer_get_block_number;
+use pgrx::{pg_sys, PgMemoryContexts};
 
 use super::lock::Oid;
 
@@ -66,8 +72,7 @@ pub fn scan(
         Direction::Backward => pg_sys::ScanDirection::BackwardScanDirection,
     };
     // SAFETY: in a transaction with locks on both relations, so NoLock is legal. The snapshot is registered while it is used, and what
-    // is seen with SnapshotAny is judged by it. Keys name the heap's columns 1 to 3, which are the index's. The tuple of a step is pinned
-    // until the next one, and the row that is lent to `visit` does not outlive it.
+    // is seen with SnapshotAny is judged by it. Keys are of the index's columns.
     unsafe {
         let heap = pg_sys::table_open(heap, pg_sys::NoLock as pg_sys::LOCKMODE);
         let index = pg_sys::index_open(index, pg_sys::NoLock as pg_sys::LOCKMODE);
@@ -75,44 +80,149 @@ pub fn scan(
             View::Latest => pg_sys::GetLatestSnapshot(),
             View::Statement => pg_sys::GetActiveSnapshot(),
         });
-        let scanned = match view {
-            View::Latest => &raw mut pg_sys::SnapshotAnyData,
-            View::Statement => snapshot,
+        let scan = begin_scan(heap, index, snapshot, keys.len() as i32);
+        pg_sys::index_rescan(scan, keys.as_mut_ptr(), keys.len() as i32, std::ptr::null_mut(), 0);
+        let mut page = Page {
+            heap,
+            block: pg_sys::InvalidBlockNumber,
+            buffer: 0,
         };
-        let scan = pg_sys::systable_beginscan_ordered(heap, index, scanned, keys.len() as i32, keys.as_mut_ptr());
         loop {
-            let tuple = pg_sys::systable_getnext_ordered(scan, direction);
-            if tuple.is_null() {
-                break;
-            }
-            let seen = view == View::Statement || is_visible(tuple, snapshot, (*scan).slot.cast());
-            if seen && visit(row(tuple, (*heap).rd_att)).is_break() {
+            let place = pg_sys::index_getnext_tid(scan, direction);
+            if place.is_null() || page.visit_versions(*place, view, snapshot, &mut visit).is_break() {
                 break;
             }
         }
-        pg_sys::systable_endscan_ordered(scan);
+        page.release();
+        pg_sys::index_endscan(scan);
         pg_sys::UnregisterSnapshot(snapshot);
         pg_sys::index_close(index, pg_sys::NoLock as pg_sys::LOCKMODE);
         pg_sys::table_close(heap, pg_sys::NoLock as pg_sys::LOCKMODE);
     }
 }
 
+/// `index_beginscan`, which Postgres 18 gave a place for counts.
+///
+/// # Safety
+/// Both relations are open and locked, the snapshot is registered.
+unsafe fn begin_scan(
+    heap: pg_sys::Relation,
+    index: pg_sys::Relation,
+    snapshot: pg_sys::Snapshot,
+    keys: i32,
+) -> pg_sys::IndexScanDesc {
+    #[cfg(not(feature = "pg18"))]
+    // SAFETY: the caller's.
+    unsafe {
+        pg_sys::index_beginscan(heap, index, snapshot, keys, 0)
+    }
+    #[cfg(feature = "pg18")]
+    // SAFETY: the caller's; null asks for no counts.
+    unsafe {
+        pg_sys::index_beginscan(heap, index, snapshot, std::ptr::null_mut(), keys, 0)
+    }
+}
+
+/// The page of the heap that a scan is at, pinned.
+struct Page {
+    heap: pg_sys::Relation,
+    block: pg_sys::BlockNumber,
+    buffer: pg_sys::Buffer,
+}
+
+impl Page {
+    /// Visits what is seen of the row at a place: the versions of a row that somebody has updated without its index follow one another on the
+    /// page (HOT).
+    ///
+    /// # Safety
+    /// The relation is open and locked, the snapshot is a registered MVCC snapshot.
+    unsafe fn visit_versions(
+        &mut self,
+        mut place: pg_sys::ItemPointerData,
+        view: View,
+        snapshot: pg_sys::Snapshot,
+        visit: &mut impl FnMut(Row<'_>) -> ControlFlow<()>,
+    ) -> ControlFlow<()> {
+        // SAFETY: the page is pinned while the tuple is used, and locked while its versions are looked for and judged. What is lent to
+        // `visit` does not outlive it.
+        unsafe {
+            self.turn_to(item_pointer_get_block_number(&place));
+            let searched = match view {
+                View::Latest => &raw mut pg_sys::SnapshotAnyData,
+                View::Statement => snapshot,
+            };
+            let mut tuple = pg_sys::HeapTupleData::default();
+            let mut first = true;
+            loop {
+                pg_sys::LockBuffer(self.buffer, pg_sys::BUFFER_LOCK_SHARE as i32);
+                let all_dead = std::ptr::null_mut();
+                let found =
+                    pg_sys::heap_hot_search_buffer(&mut place, self.heap, self.buffer, searched, &mut tuple, all_dead, first);
+                let seen = found && (view == View::Statement || is_visible(&mut tuple, snapshot, self.buffer));
+                pg_sys::LockBuffer(self.buffer, pg_sys::BUFFER_LOCK_UNLOCK as i32);
+                if seen {
+                    visit(row(&mut tuple, (*self.heap).rd_att))?;
+                }
+                // An MVCC snapshot sees one version at most.
+                if !found || view == View::Statement {
+                    return ControlFlow::Continue(());
+                }
+                first = false;
+            }
+        }
+    }
+
+    /// Pins a page in place of the one before.
+    ///
+    /// # Safety
+    /// The relation is open and has the block.
+    unsafe fn turn_to(&mut self, block: pg_sys::BlockNumber) {
+        if block == self.block {
+            return;
+        }
+        // SAFETY: the caller's; the pin before is given back.
+        unsafe {
+            self.release();
+            let (fork, mode) = (pg_sys::ForkNumber::MAIN_FORKNUM, pg_sys::ReadBufferMode::RBM_NORMAL);
+            self.buffer = pg_sys::ReadBufferExtended(self.heap, fork, block, mode, ring());
+        }
+        self.block = block;
+    }
+
+    fn release(&mut self) {
+        if self.block != pg_sys::InvalidBlockNumber {
+            // SAFETY: pinned by `turn_to`.
+            unsafe { pg_sys::ReleaseBuffer(self.buffer) };
+            self.block = pg_sys::InvalidBlockNumber;
+        }
+    }
+}
+
+/// This process's ring of buffers for pages that are in none. Kept: a ring that begins anew with each scan takes buffers from others until it is full.
+fn ring() -> pg_sys::BufferAccessStrategy {
+    thread_local! {
+        static RING: Cell<pg_sys::BufferAccessStrategy> = const { Cell::new(std::ptr::null_mut()) };
+    }
+    if RING.get().is_null() {
+        // SAFETY: called by the process's only thread that may call Postgres; the ring lives as long as the process.
+        RING.set(unsafe {
+            PgMemoryContexts::TopMemoryContext
+                .switch_to(|_| pg_sys::GetAccessStrategy(pg_sys::BufferAccessStrategyType::BAS_BULKREAD))
+        });
+    }
+    RING.get()
+}
+
 /// What `HeapTupleSatisfiesVisibility` says of a tuple, without hint bits for rows that nobody has deleted or locked.
 ///
 /// # Safety
-/// The tuple is in the slot, which pins its page; the snapshot is an MVCC snapshot.
-unsafe fn is_visible(
-    tuple: pg_sys::HeapTuple,
-    snapshot: pg_sys::Snapshot,
-    slot: *const pg_sys::BufferHeapTupleTableSlot,
-) -> bool {
-    // SAFETY: a pinned tuple's header may be read without a lock: its xmin never changes but to frozen, and hints are single bits.
-    let (marks, xmin) = unsafe {
-        let header = (*tuple).t_data;
-        (u32::from((*header).t_infomask), (*header).t_choice.t_heap.t_xmin)
-    };
-    // SAFETY: these ask shared memory and the commit log about a transaction that the table's relfrozenxid keeps known.
+/// The tuple is on the page in the buffer, which is pinned and locked; the snapshot is an MVCC snapshot.
+unsafe fn is_visible(tuple: pg_sys::HeapTuple, snapshot: pg_sys::Snapshot, buffer: pg_sys::Buffer) -> bool {
+    // SAFETY: the tuple is pinned and its page locked; these ask shared memory and the commit log about a transaction that the table's
+    // relfrozenxid keeps known.
     unsafe {
+        let header = (*tuple).t_data;
+        let (marks, xmin) = (u32::from((*header).t_infomask), (*header).t_choice.t_heap.t_xmin);
         let plain = marks & pg_sys::HEAP_XMAX_INVALID != 0;
         if plain && marks & pg_sys::HEAP_XMIN_FROZEN == pg_sys::HEAP_XMIN_FROZEN {
             return true;
@@ -124,14 +234,7 @@ unsafe fn is_visible(
             let committed = marks & pg_sys::HEAP_XMIN_COMMITTED != 0;
             return !pg_sys::XidInMVCCSnapshot(xmin, snapshot) && (committed || pg_sys::TransactionIdDidCommit(xmin));
         }
-    }
-    // SAFETY: the page is pinned, and locked as the function wants it.
-    unsafe {
-        let buffer = (*slot).buffer;
-        pg_sys::LockBuffer(buffer, pg_sys::BUFFER_LOCK_SHARE as i32);
-        let seen = pg_sys::HeapTupleSatisfiesVisibility(tuple, snapshot, buffer);
-        pg_sys::LockBuffer(buffer, pg_sys::BUFFER_LOCK_UNLOCK as i32);
-        seen
+        pg_sys::HeapTupleSatisfiesVisibility(tuple, snapshot, buffer)
     }
 }
 
