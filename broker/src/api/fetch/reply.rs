@@ -9,6 +9,9 @@ use crate::storage::engine::{PlacedBatch, BATCH_PREFIX_BYTES};
 /// Parts of a frame that are smaller than this are copied into one: a part of its own takes a place of a vectored write.
 const PART_BYTES: usize = 4096;
 
+/// What was copied is a part of its own from this size on. One buffer for all of it would hold up to twice its bytes as it grows.
+const COPIED_BYTES: usize = 64 * 1024;
+
 /// First version of the flexible encoding (KIP-482).
 const FLEXIBLE: i16 = 12;
 
@@ -48,6 +51,9 @@ impl Parts {
     fn push(&mut self, bytes: Bytes) {
         if bytes.len() < PART_BYTES {
             self.last.put_slice(&bytes);
+            if self.last.len() >= COPIED_BYTES {
+                self.close();
+            }
         } else {
             self.close();
             self.done.push(bytes);
@@ -256,6 +262,18 @@ mod tests {
         let parts = reply.encode(12, BytesMut::new()).unwrap();
         assert_eq!(parts.len(), 3);
         assert_eq!(parts[1].as_ptr(), large.as_ptr());
+    }
+
+    /// Goal: many small batches are copied into parts of a moderate size, which take little more memory than they have bytes.
+    #[test]
+    fn small_batches_are_joined() {
+        let mut records = Records::default();
+        let batch = Bytes::from(vec![1; 500]);
+        (0..1000).for_each(|_| records.push(batch.clone()));
+        assert_eq!(records.0.bytes(), 500 * 1000);
+        records.0.close();
+        assert_eq!(records.0.done.len(), (500 * 1000_usize).div_ceil(COPIED_BYTES));
+        assert!(records.0.done.iter().all(|part| part.len() < COPIED_BYTES + batch.len()));
     }
 
     #[test]
