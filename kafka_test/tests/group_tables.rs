@@ -283,3 +283,58 @@ fn commits_that_move_to_other_pages_do_not_search_old_versions() {
     );
     assert!(pages <= COMMITS * 10, "{pages} pages were looked at for {COMMITS} commits");
 }
+
+/// Goal: what operators add to the table hears of each commit, an index and a trigger, and one key in place of another is as good.
+#[test]
+fn what_operators_add_hears_of_commits() {
+    let server = Server::start_pg_kafka(&[]);
+    let topic = filled(&server);
+    let group = server.group("added");
+    let mut connection = server.connect();
+    let mut commit_all = || {
+        for offset in 0..5 {
+            assert_eq!(commit_one(&mut connection, COMMIT_VERSION, &group, &topic, 0, offset), 0);
+        }
+    };
+    let mut session = session(&server);
+    // From the second on the broker knows the row's place.
+    commit_all();
+
+    session
+        .batch_execute("CREATE INDEX added ON kafka.committed_offsets (committed_offset); SET enable_seqscan = off")
+        .unwrap();
+    commit_all();
+    let found = "SELECT count(*) FROM kafka.committed_offsets WHERE committed_offset = 4";
+    let plan = session.query(&format!("EXPLAIN {found}"), &[]).unwrap();
+    let plan: Vec<&str> = plan.iter().map(|line| line.get(0)).collect();
+    assert!(plan.iter().any(|line| line.contains("added")), "{plan:?}");
+    assert_eq!(
+        session.query_one(found, &[]).unwrap().get::<_, i64>(0),
+        1,
+        "the index has the row"
+    );
+
+    session
+        .batch_execute(
+            "DROP INDEX kafka.added;
+             CREATE TABLE heard (committed_offset int8);
+             CREATE FUNCTION hear() RETURNS trigger LANGUAGE plpgsql AS
+                 'BEGIN INSERT INTO public.heard VALUES (new.committed_offset); RETURN new; END';
+             CREATE TRIGGER added AFTER UPDATE ON kafka.committed_offsets FOR EACH ROW EXECUTE FUNCTION hear()",
+        )
+        .unwrap();
+    commit_all();
+    let heard = session.query("SELECT committed_offset FROM heard", &[]).unwrap();
+    let heard: Vec<i64> = heard.iter().map(|row| row.get(0)).collect();
+    assert_eq!(heard, [0, 1, 2, 3, 4]);
+
+    session
+        .batch_execute(
+            "DROP TRIGGER added ON kafka.committed_offsets;
+             ALTER TABLE kafka.committed_offsets DROP CONSTRAINT committed_offsets_pkey;
+             CREATE UNIQUE INDEX added ON kafka.committed_offsets (group_id, topic, partition)",
+        )
+        .unwrap();
+    commit_all();
+    assert_eq!(lag(&mut session, &group), [(0, None, Some(4), Some(1))]);
+}
