@@ -6,7 +6,6 @@ use std::sync::atomic::Ordering;
 use super::session;
 use crate::ffi::process::{at_exit, connect, exit_for_restart, reload_if_asked, report_idle, report_statistics};
 use crate::ffi::shmem::shared;
-use crate::ffi::wait::WaitSet;
 use crate::ffi::{durability, report};
 
 /// Runs the flusher's process; returns only to have it started again.
@@ -14,13 +13,7 @@ pub fn run() {
     let Some(shared) = shared() else {
         return;
     };
-    let mut waiting = match WaitSet::new() {
-        Ok(waiting) => waiting,
-        Err(error) => {
-            report::log(format_args!("pg_kafka flusher cannot start: {error}"));
-            exit_for_restart()
-        }
-    };
+    let mut waiting = session::wait_set("flusher");
     at_exit(|| {
         if let Some(shared) = crate::ffi::shmem::shared() {
             shared.flusher.vacate();

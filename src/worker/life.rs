@@ -19,7 +19,7 @@ use crate::ffi::error::catch;
 use crate::ffi::files::{self, FileShares};
 use crate::ffi::process::{exit_for_restart, reload_if_asked, report_idle, report_statistics};
 use crate::ffi::shmem::{shared, Shared};
-use crate::ffi::wait::{WaitSet, Waker};
+use crate::ffi::wait::Waker;
 use crate::ffi::{guc, memory, report, signals};
 
 /// After what time a start that failed (port in use) is tried again.
@@ -38,13 +38,7 @@ pub fn run<E: Engine>(new_engine: impl Fn() -> E) {
         return;
     };
     let settings = guc::snapshot();
-    let mut waiting = match WaitSet::new() {
-        Ok(waiting) => waiting,
-        Err(error) => {
-            report::log(format_args!("pg_kafka cannot start: {error}"));
-            exit_for_restart()
-        }
-    };
+    let mut waiting = session::wait_set("broker");
     session::begin_broker(shared, &settings.database, &mut waiting);
     session::report_commit();
     let log = LogDrain::install(waiting.waker());

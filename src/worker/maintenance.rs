@@ -15,7 +15,6 @@ use crate::ffi::commit_hook::notify_catalog_changed;
 use crate::ffi::error::catch;
 use crate::ffi::process::{at_exit, exit_for_restart, reload_if_asked, report_idle, report_statistics};
 use crate::ffi::shmem::{shared, Shared};
-use crate::ffi::wait::WaitSet;
 use crate::ffi::{guc, report};
 
 /// After what time something that another session had locked is tried again.
@@ -26,13 +25,7 @@ pub fn run<E: Engine>(new_engine: impl Fn() -> E) {
     let Some(shared) = shared() else {
         return;
     };
-    let mut waiting = match WaitSet::new() {
-        Ok(waiting) => waiting,
-        Err(error) => {
-            report::log(format_args!("pg_kafka maintenance cannot start: {error}"));
-            exit_for_restart()
-        }
-    };
+    let mut waiting = session::wait_set("maintenance");
     at_exit(|| {
         if let Some(shared) = crate::ffi::shmem::shared() {
             shared.maintenance.vacate();

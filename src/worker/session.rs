@@ -43,6 +43,14 @@ const PINNED: &[(&std::ffi::CStr, &std::ffi::CStr)] = &[
     (c"enable_mergejoin", c"off"),
 ];
 
+/// What this process waits with. Without one it ends, to be started again.
+pub fn wait_set(process: &str) -> WaitSet {
+    WaitSet::new().unwrap_or_else(|error| {
+        report::log(format_args!("pg_kafka {process} cannot start: {error}"));
+        exit_for_restart()
+    })
+}
+
 /// Makes this process the broker with a session in `database`; returns when it has one.
 ///
 /// A process can connect once only, and ends by that if there is no such database, to be started again each second. So the next one
