@@ -57,6 +57,8 @@ struct Waiting {
     jobs: VecDeque<Job>,
     /// Bytes of the batches among them.
     append_bytes: usize,
+    /// Whether one of them is no look into the log.
+    urgent: bool,
     closed: bool,
 }
 
@@ -69,6 +71,7 @@ impl JobQueue {
         if let Job::Append(job) = &job {
             waiting.append_bytes += job.append.bytes.len();
         }
+        waiting.urgent |= !matches!(job, Job::Read(_) | Job::FindByTime(_) | Job::Sizes(_));
         waiting.jobs.push_back(job);
         Ok(())
     }
@@ -77,12 +80,18 @@ impl JobQueue {
     fn drain(&self) -> VecDeque<Job> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         waiting.append_bytes = 0;
+        waiting.urgent = false;
         std::mem::take(&mut waiting.jobs)
     }
 
     /// Bytes of the batches that wait.
     fn append_bytes(&self) -> usize {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner).append_bytes
+    }
+
+    /// Whether something waits that looks into the log must not delay.
+    fn urgent_waits(&self) -> bool {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).urgent
     }
 
     /// Refuses further jobs and drops those that wait: their callers get [`StorageError::Unavailable`].

@@ -22,7 +22,8 @@ struct Place {
 }
 
 impl<E: Engine> Runner<E> {
-    /// Answers waiting reads until [`READ_BYTES_PER_TURN`]. Returns whether more can be run at once.
+    /// Answers waiting reads until [`READ_BYTES_PER_TURN`], or until something has come that they would delay; one at least. Returns whether
+    /// more can be run at once.
     pub(super) fn run_reads(&mut self) -> bool {
         let mut budget = READ_BYTES_PER_TURN;
         let mut busy = VecDeque::new();
@@ -58,6 +59,9 @@ impl<E: Engine> Runner<E> {
                     read.fail(error.into());
                 }
                 Err(error) => read.fail(error),
+            }
+            if self.queue.urgent_waits() {
+                break;
             }
         }
         if begun {
