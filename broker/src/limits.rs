@@ -126,6 +126,9 @@ pub const GROUP_BATCH_BYTES: usize = 4 * 1024 * 1024;
 /// Bytes that the reads of older data between two groups may return.
 pub const READ_BYTES_PER_TURN: usize = 4 * 1024 * 1024;
 
+/// The same while something waits that they delay: a part of a millisecond, and one read at least.
+pub const READ_BYTES_BESIDE_OTHERS: usize = 256 * 1024;
+
 /// Partitions of a partition's log that one entry of the time index covers, in bytes of log.
 pub const TIME_INDEX_INTERVAL_BYTES: u64 = 4 * 1024 * 1024;
 

@@ -205,12 +205,27 @@ fn ring() -> pg_sys::BufferAccessStrategy {
     }
     if RING.get().is_null() {
         // SAFETY: called by the process's only thread that may call Postgres; the ring lives as long as the process.
-        RING.set(unsafe {
-            PgMemoryContexts::TopMemoryContext
-                .switch_to(|_| pg_sys::GetAccessStrategy(pg_sys::BufferAccessStrategyType::BAS_BULKREAD))
-        });
+        RING.set(unsafe { PgMemoryContexts::TopMemoryContext.switch_to(|_| new_ring()) });
     }
     RING.get()
+}
+
+/// A ring of 256 kB: Postgres 15's for a large sequential scan, which newer ones give more.
+///
+/// # Safety
+/// In the memory context that the ring is to live in.
+unsafe fn new_ring() -> pg_sys::BufferAccessStrategy {
+    let kind = pg_sys::BufferAccessStrategyType::BAS_BULKREAD;
+    #[cfg(feature = "pg15")]
+    // SAFETY: the caller's.
+    unsafe {
+        pg_sys::GetAccessStrategy(kind)
+    }
+    #[cfg(not(feature = "pg15"))]
+    // SAFETY: the caller's.
+    unsafe {
+        pg_sys::GetAccessStrategyWithSize(kind, 256)
+    }
 }
 
 /// What `HeapTupleSatisfiesVisibility` says of a tuple, without hint bits for rows that nobody has deleted or locked.

@@ -105,6 +105,11 @@ impl Report {
         }
     }
 
+    /// Whether replies differ, and nothing else is wrong.
+    pub fn only_differs(&self) -> bool {
+        !self.differences.is_empty() && self.failures.is_empty()
+    }
+
     /// Whether nothing is wrong.
     pub fn is_green(&self) -> bool {
         self.differences.is_empty() && self.failures.is_empty()

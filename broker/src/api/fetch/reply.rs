@@ -9,7 +9,8 @@ use crate::storage::engine::{PlacedBatch, BATCH_PREFIX_BYTES};
 /// Parts of a frame that are smaller than this are copied into one: a part of its own takes a place of a vectored write.
 const PART_BYTES: usize = 4096;
 
-/// What was copied is a part of its own from this size on. One buffer for all of it would hold up to twice its bytes as it grows.
+/// What was copied is a part of its own from this size on, and has a buffer of its own: one for all of it would hold up to twice its bytes as it
+/// grows.
 const COPIED_BYTES: usize = 64 * 1024;
 
 /// First version of the flexible encoding (KIP-482).
@@ -52,7 +53,8 @@ impl Parts {
         if bytes.len() < PART_BYTES {
             self.last.put_slice(&bytes);
             if self.last.len() >= COPIED_BYTES {
-                self.close();
+                let next = BytesMut::with_capacity(COPIED_BYTES + PART_BYTES);
+                self.done.push(std::mem::replace(&mut self.last, next).freeze());
             }
         } else {
             self.close();
@@ -272,8 +274,11 @@ mod tests {
         (0..1000).for_each(|_| records.push(batch.clone()));
         assert_eq!(records.0.bytes(), 500 * 1000);
         records.0.close();
-        assert_eq!(records.0.done.len(), (500 * 1000_usize).div_ceil(COPIED_BYTES));
-        assert!(records.0.done.iter().all(|part| part.len() < COPIED_BYTES + batch.len()));
+        let parts = records.0.done;
+        assert_eq!(parts.len(), (500 * 1000_usize).div_ceil(COPIED_BYTES));
+        // A part that shared its memory with others would not be taken back.
+        let memory: usize = parts.into_iter().map(|part| part.try_into_mut().unwrap().capacity()).sum();
+        assert!(memory < 500 * 1000 + 3 * COPIED_BYTES, "{memory} bytes of memory");
     }
 
     #[test]

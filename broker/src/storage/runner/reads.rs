@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use super::{Read, ReadKind, Runner};
-use crate::limits::READ_BYTES_PER_TURN;
+use crate::limits::{READ_BYTES_BESIDE_OTHERS, READ_BYTES_PER_TURN};
 use crate::log::partition::next_offset_of;
 use crate::storage::engine::{CommitMode, Engine, EngineError, SegmentId, TimeIndexEntry};
 use crate::storage::jobs::{ReadJob, SizesJob, StorageError, TimeJob, TimeTarget};
@@ -22,8 +22,8 @@ struct Place {
 }
 
 impl<E: Engine> Runner<E> {
-    /// Answers waiting reads until [`READ_BYTES_PER_TURN`], or until something has come that they would delay; one at least. Returns whether
-    /// more can be run at once.
+    /// Answers waiting reads until [`READ_BYTES_PER_TURN`], or until [`READ_BYTES_BESIDE_OTHERS`] if something has come that they delay. Returns
+    /// whether more can be run at once.
     pub(super) fn run_reads(&mut self) -> bool {
         let mut budget = READ_BYTES_PER_TURN;
         let mut busy = VecDeque::new();
@@ -60,7 +60,7 @@ impl<E: Engine> Runner<E> {
                 }
                 Err(error) => read.fail(error),
             }
-            if self.queue.urgent_waits() {
+            if READ_BYTES_PER_TURN - budget >= READ_BYTES_BESIDE_OTHERS && self.queue.urgent_waits() {
                 break;
             }
         }

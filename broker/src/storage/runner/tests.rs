@@ -19,7 +19,7 @@ use uuid::Uuid;
 use super::{Next, Runner};
 use crate::catalog::alter::{ConfigChange, Operation};
 use crate::catalog::configs::TopicConfigs;
-use crate::limits::{BYTES_PER_GROUP, TIME_INDEX_INTERVAL_BYTES};
+use crate::limits::{BYTES_PER_GROUP, READ_BYTES_BESIDE_OTHERS, TIME_INDEX_INTERVAL_BYTES};
 use crate::log::partition::{next_offset_of, Lookup};
 use crate::producers::state::ProducerBatch;
 use crate::settings::Settings;
@@ -462,27 +462,29 @@ fn a_read_of_a_locked_segment_delays_no_other() {
     }
 }
 
-/// Goal: an append that comes while reads are answered waits for one of them, not for all.
+/// Goal: an append that comes while reads are answered waits for a moment of them, not for all, be they large or small.
 #[test]
 fn reads_do_not_delay_appends() {
-    let database = ModelDatabase::default();
-    let mut bench = Bench::open(&database);
-    let topic = bench.create("a", 1, MIB);
-    bench.append(topic, 0, batch(1, 100, 0)).unwrap();
-    let (storage, deadline) = (bench.runner.storage(), bench.later());
-    let mut reads = [0; 3].map(|offset| Box::pin(storage.read(topic, 0, offset, 100, deadline)));
-    let mut context = Context::from_waker(Waker::noop());
-    let mut answered_reads = || {
-        let polled = reads.iter_mut().map(|read| read.as_mut().poll(&mut context));
-        polled.filter(Poll::is_ready).count()
-    };
-    assert_eq!(answered_reads(), 0);
-    bench.runner.sort_jobs();
-    let mut append = bench.submit(topic, 0, batch(1, 100, 0));
-    assert!(bench.runner.run_reads(), "more reads wait");
-    assert_eq!(answered_reads(), 1);
-    bench.turn();
-    assert!(answered(&mut append).unwrap().is_ok());
+    for (size, at_once) in [(READ_BYTES_BESIDE_OTHERS, 1), (READ_BYTES_BESIDE_OTHERS / 4, 4)] {
+        let database = ModelDatabase::default();
+        let mut bench = Bench::open(&database);
+        let topic = bench.create("a", 1, MIB);
+        bench.append(topic, 0, batch(1, size, 0)).unwrap();
+        let (storage, deadline) = (bench.runner.storage(), bench.later());
+        let mut reads = [0; 6].map(|offset| Box::pin(storage.read(topic, 0, offset, size, deadline)));
+        let mut context = Context::from_waker(Waker::noop());
+        let mut answered_reads = || {
+            let polled = reads.iter_mut().map(|read| read.as_mut().poll(&mut context));
+            polled.filter(Poll::is_ready).count()
+        };
+        assert_eq!(answered_reads(), 0);
+        bench.runner.sort_jobs();
+        let mut append = bench.submit(topic, 0, batch(1, 100, 0));
+        assert!(bench.runner.run_reads(), "more reads wait");
+        assert_eq!(answered_reads(), at_once, "reads of {size} bytes");
+        bench.turn();
+        assert!(answered(&mut append).unwrap().is_ok());
+    }
 }
 
 /// Goal: after a restart nothing may be served before the log as it was found is durable: what no standby confirmed may be replaced.
