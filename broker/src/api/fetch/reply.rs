@@ -274,7 +274,8 @@ mod tests {
         (0..1000).for_each(|_| records.push(batch.clone()));
         assert_eq!(records.0.bytes(), 500 * 1000);
         records.0.close();
-        let parts = records.0.done;
+        let Parts { done: parts, last } = records.0;
+        drop(last);
         assert_eq!(parts.len(), (500 * 1000_usize).div_ceil(COPIED_BYTES));
         // A part that shared its memory with others would not be taken back.
         let memory: usize = parts.into_iter().map(|part| part.try_into_mut().unwrap().capacity()).sum();
