@@ -13,7 +13,9 @@ use kafka_test::batch::Batch;
 use kafka_test::connection::Connection;
 use kafka_test::patience::eventually;
 use kafka_test::process::private_memory_bytes;
-use kafka_test::requests::{append, fetch, Reading};
+use kafka_test::requests::{
+    fetch_request, only_partition_fetched, only_partition_produced, produce_request, Reading, FETCH, PRODUCE,
+};
 use kafka_test::server::Server;
 use kafka_test::topic::Topic;
 use std::time::{Duration, Instant};
@@ -41,17 +43,28 @@ impl Bystander {
 
     /// Produces and fetches on a new connection, within 5 s.
     fn is_served(&mut self, server: &Server) {
-        let started = Instant::now();
-        let mut connection = eventually("a connection", || Connection::try_open(&server.bootstrap).ok());
-        assert_eq!(append(&mut connection, &self.topic, 0, &Batch::of(["x"])), self.offset);
-        let data = fetch(&mut connection, 18, &self.topic, Reading::from(self.offset));
-        assert_eq!(data.error_code, 0);
-        self.offset += 1;
+        let (started, offset) = (Instant::now(), self.offset);
+        self.try_served(server).expect("a reply, not the end of the connection");
+        assert_eq!(self.offset, offset + 1);
         assert!(
             started.elapsed() < Duration::from_secs(5),
             "served only after {:?}",
             started.elapsed()
         );
+    }
+
+    /// Produces and fetches on a new connection; `None` if that is closed meanwhile, as the longest idle one is when there are too many.
+    fn try_served(&mut self, server: &Server) -> Option<()> {
+        let mut connection = eventually("a connection", || Connection::try_open(&server.bootstrap).ok());
+        let request = produce_request(PRODUCE, &self.topic, 0, -1, &Batch::of(["x"]).encode());
+        let written = only_partition_produced(connection.try_call(PRODUCE, &request)?);
+        assert_eq!(written.error_code, 0);
+        // One whose reply was lost may have been made.
+        assert!(written.base_offset >= self.offset);
+        self.offset = written.base_offset + 1;
+        let request = fetch_request(FETCH, &self.topic, Reading::from(written.base_offset));
+        assert_eq!(only_partition_fetched(connection.try_call(FETCH, &request)?).error_code, 0);
+        Some(())
     }
 
     /// The broker is the same process and soon holds at most `growth` more bytes than at the beginning.

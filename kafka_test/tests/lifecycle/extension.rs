@@ -56,6 +56,8 @@ fn an_extension_replaced_in_one_transaction_is_a_new_one() {
         Some((row.get(0), row.get(1)))
     });
     assert_ne!(now.0, cluster_id);
+    // The tables have them before the listener is up.
+    comes_up(&server.bootstrap, SOON);
     let mut kept = Kept::on(&server);
     let seen = server.connect().call(12, &MetadataRequest::default().with_topics(None));
     assert_eq!(seen.cluster_id.as_deref(), Some(now.0.as_str()));
