@@ -134,7 +134,7 @@ fn a_storm_of_connections() {
     let mut bystander = Bystander::of(&server);
     let (files, began) = (open_files(server.broker_pid()), Instant::now());
     let log_bytes = server.log().len();
-    let made = AtomicU64::new(0);
+    let (made, mut closed) = (AtomicU64::new(0), 0);
     std::thread::scope(|scope| {
         for number in 0..THREADS {
             let (server, made) = (&server, &made);
@@ -157,7 +157,9 @@ fn a_storm_of_connections() {
         }
         while began.elapsed() < Duration::from_secs(10) {
             within(Duration::from_secs(5), "a bystander is served", || {
-                bystander.try_served(&server)
+                let served = bystander.try_served(&server);
+                closed += usize::from(served.is_none());
+                served
             });
             std::thread::sleep(Duration::from_millis(100));
         }
@@ -165,6 +167,7 @@ fn a_storm_of_connections() {
     let (made, logged) = (made.into_inner(), server.log().len() - log_bytes);
     eprintln!("{} connections per second, {logged} bytes of log", made / 10);
     assert!(made > 10_000, "only {made} connections");
+    assert!(closed <= 2, "{closed} connections of a bystander were closed");
     assert!(logged < 10_000, "{logged} bytes of log");
     bystander.finds_all_well(&server, 100 * MIB);
     eventually("their descriptors are closed", || {
