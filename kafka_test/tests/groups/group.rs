@@ -4,7 +4,7 @@ use crate::flow::Flow;
 use crate::history::{assert_committed_is_not_read_again, owned, values, Event, Said};
 use crate::java;
 use crate::watch::Watch;
-use kafka_test::patience::within;
+use kafka_test::patience::{try_within, within};
 use kafka_test::server::{Server, Target};
 use kafka_test::topic::unique_name;
 use rustix::process::{Pid, Signal};
@@ -18,6 +18,8 @@ use std::time::Duration;
 pub const PARTITIONS: i32 = 8;
 /// Time in which a group settles, on a slow machine, after its rebalance has ended and its members have heard of it.
 const SETTLED_WITHIN: Duration = Duration::from_secs(60);
+/// Time in which a member that was told to has left: longer than a request of its client may take, which is a minute.
+const LEFT_WITHIN: Duration = Duration::from_secs(90);
 /// Session of members of the consumer protocol, which their clients cannot choose: long enough to start a client anew.
 const CONSUMER_SESSION_MS: u64 = 15_000;
 
@@ -120,7 +122,12 @@ impl Group {
     pub fn leave(&mut self, number: usize) {
         drop(self.members[number].stdin.take());
         self.living.remove(&number);
-        let status = self.members[number].wait().unwrap();
+        let ended = try_within(LEFT_WITHIN, || self.members[number].try_wait().unwrap());
+        let status = ended.unwrap_or_else(|| {
+            let events = self.events();
+            let said: Vec<&Event> = events.iter().rev().filter(|event| event.member == number).take(20).collect();
+            panic!("member {number} of {} has not left within {LEFT_WITHIN:?}; it said last: {said:#?}", self.name)
+        });
         assert!(status.success(), "member {number}: {status}");
     }
 
