@@ -14,7 +14,8 @@ fn every_codec_makes_the_round_trip() {
         let topic = server.topic(&format!("kcat-{}", codec.name()), 1);
         // Also a batch of one line is smaller when it is compressed: kcat sends it as it is otherwise.
         let lines: String = (0..1_000)
-            .map(|i| format!("key{}:{}\n", i % 10, format!("line {i} of a text that can be compressed, ").repeat(8)))
+            .map(|i| (i % 10, format!("line {i} of a text that can be compressed, ").repeat(8)))
+            .map(|(key, text)| format!("key{key}:{text}\n"))
             .collect();
         kcat(
             server,

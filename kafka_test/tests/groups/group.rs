@@ -126,7 +126,10 @@ impl Group {
         let status = ended.unwrap_or_else(|| {
             let events = self.events();
             let said: Vec<&Event> = events.iter().rev().filter(|event| event.member == number).take(20).collect();
-            panic!("member {number} of {} has not left within {LEFT_WITHIN:?}; it said last: {said:#?}", self.name)
+            panic!(
+                "member {number} of {} has not left within {LEFT_WITHIN:?}; it said last: {said:#?}",
+                self.name
+            )
         });
         assert!(status.success(), "member {number}: {status}");
     }
