@@ -208,9 +208,12 @@ install_private() {
 
 check_port() {
     case $1 in '' | *[!0-9]*) fail "'$1' is not a port" ;; esac
-    if (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; then
-        fail "port $1 of 127.0.0.1 is in use by another program; choose another with $2"
-    fi
+    # After a kill -9 of the postmaster the broker may listen until its write to the disk has ended.
+    local deadline=$((SECONDS + 10))
+    while (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; do
+        [ $SECONDS -lt $deadline ] || fail "port $1 of 127.0.0.1 is in use by another program; choose another with $2"
+        sleep 0.2
+    done
 }
 
 setting() {
@@ -268,7 +271,7 @@ start_postgres() {
     local deadline=$((SECONDS + 30)) seen=0
     [ ! -f "$log" ] || seen=$(stat -c %s "$log")
     # After a kill -9 of the postmaster its children need a moment to notice; until then their shared memory is in use.
-    until as_owner "$bin/pg_ctl" start -w -t 60 -D "$data" -l "$log" >"$dir/start.log" 2>&1 </dev/null; do
+    until as_owner "$bin/pg_ctl" start -w -t 300 -D "$data" -l "$log" >"$dir/start.log" 2>&1 </dev/null; do
         if [ $SECONDS -lt $deadline ] && tail -c +$((seen + 1)) "$log" | tail -n 5 | grep -q 'shared memory block'; then
             sleep 0.2
             continue

@@ -6,7 +6,9 @@ use std::process::{Command, Stdio};
 
 /// Runs kcat against the server with this input and gives its standard output; panics with what it said if it failed.
 pub fn kcat(server: &Server, arguments: &[&str], input: &[u8]) -> Vec<u8> {
-    let mut child = Command::new("kcat")
+    // Bounded: kcat tries for ever to read what does not come.
+    let mut child = Command::new("timeout")
+        .args(["--kill-after=5", "180", "kcat", "-m", "30"])
         // cargo points it at the librdkafka that was built for the tests; kcat is to use the one that Debian ships with it.
         .env_remove("LD_LIBRARY_PATH")
         .args(["-b", &server.bootstrap])

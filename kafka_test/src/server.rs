@@ -14,14 +14,20 @@
 use crate::clock::Clock;
 use crate::connection::Connection;
 use crate::disk::{Holds, SmallDisk, WAL};
-use crate::patience::eventually;
+use crate::patience::{eventually, try_within};
 use std::ffi::OsStr;
+use std::io::Read;
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Once, OnceLock};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// Time in which a command that is run has ended: one of them may build the extension.
+const ENDED_WITHIN: Duration = Duration::from_secs(1800);
 
 /// Partitions of a topic that is made without a number.
 pub const DEFAULT_PARTITIONS: i32 = 3;
@@ -288,20 +294,35 @@ pub fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts").join(name)
 }
 
-/// Runs a command to its end and gives its standard output; panics with what it said if it failed.
+/// Runs a command to its end and gives its standard output; panics with what it said if it failed, or has not ended within
+/// [`ENDED_WITHIN`].
 pub fn run(mut command: Command) -> String {
-    let output = command
+    let mut child = command
         .stdin(Stdio::null())
-        .output()
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
         .unwrap_or_else(|e| panic!("{}: {e}", command.get_program().to_string_lossy()));
-    assert!(
-        output.status.success(),
-        "{command:?}: {}\n{}{}",
-        output.status,
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
-    String::from_utf8_lossy(&output.stdout).into_owned()
+    let out = read_aside(child.stdout.take().expect("a pipe"));
+    let err = read_aside(child.stderr.take().expect("a pipe"));
+    let Some(status) = try_within(ENDED_WITHIN, || child.try_wait().expect("a child")) else {
+        // It may be gone by now.
+        let _ = child.kill();
+        panic!("{command:?} has not ended within {ENDED_WITHIN:?}");
+    };
+    let [out, err] = [out, err].map(|reader| reader.join().expect("a reader"));
+    assert!(status.success(), "{command:?}: {status}\n{out}{err}");
+    out
+}
+
+/// Reads all that comes, in a thread of its own.
+fn read_aside(mut pipe: impl Read + Send + 'static) -> JoinHandle<String> {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        // What came before an error is what there is.
+        let _ = pipe.read_to_end(&mut bytes);
+        String::from_utf8_lossy(&bytes).into_owned()
+    })
 }
 
 fn own_dir(kind: &str, port: u16) -> PathBuf {

@@ -19,8 +19,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-/// Records that a writer may have under way.
-const UNDER_WAY: i32 = 1000;
+/// Records, and bytes of them, that a writer may have under way: those of an outage are in front of all that comes after it.
+const UNDER_WAY: usize = 1000;
+const UNDER_WAY_BYTES: usize = 2 * 1024 * 1024;
 
 /// Where records go, and how large they are.
 pub struct Layout {
@@ -139,8 +140,9 @@ impl<'a> Writer<'a> {
 
     /// Writes until `stop`, then waits for what is under way.
     pub fn write(mut self, pace: Pace, stop: &AtomicBool, acknowledged: &AtomicU64) -> Vec<Attempt> {
+        let most = UNDER_WAY.min(UNDER_WAY_BYTES / self.layout.value_bytes) as i32;
         while !stop.load(Ordering::Relaxed) {
-            if self.producer.in_flight_count() < UNDER_WAY {
+            if self.producer.in_flight_count() < most {
                 (0..pace.records).for_each(|_| self.send_next());
             }
             std::thread::sleep(pace.pause);

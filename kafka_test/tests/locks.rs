@@ -33,11 +33,21 @@ fn segments(session: &mut Client, topic: &Topic) -> Vec<String> {
         .collect()
 }
 
-/// Runs `work` and panics if it takes more than a second.
-fn promptly<T>(what: &str, work: impl FnOnce() -> T) -> T {
+/// What `work` gives, and whether that took more than a second.
+fn timed<T>(work: impl FnOnce() -> T) -> (T, bool) {
     let started = Instant::now();
     let result = work();
-    assert!(started.elapsed() < SOON, "{what} took {:?}", started.elapsed());
+    (result, started.elapsed() >= SOON)
+}
+
+/// Runs `work` and panics if it takes more than a second, twice: a disk that stands still once is no lock.
+fn promptly<T>(what: &str, mut work: impl FnMut() -> T) -> T {
+    let (result, slow) = timed(&mut work);
+    if !slow {
+        return result;
+    }
+    let (result, slow) = timed(work);
+    assert!(!slow, "{what} took more than {SOON:?}, twice");
     result
 }
 
@@ -47,24 +57,30 @@ fn produce_within(connection: &mut Connection, topic: &Topic, timeout_ms: i32) -
     only_partition_produced(connection.call(13, &request)).error_code
 }
 
-/// Produces to each topic again and again while a lock is held; each reply must come within a second.
+/// Produces to each topic again and again while a lock is held; each reply must come within a second. One may take longer: a disk may
+/// stand still, while a broker that waits for locks waits a second for each again and again.
 fn others_are_served(server: &Server, others: &[Topic]) {
     let until = Instant::now() + held();
     let mut connection = server.connect();
-    let mut count = 0;
+    let (mut count, mut slow) = (0, Vec::new());
     while Instant::now() < until {
         for topic in others {
-            promptly("a produce to another topic", || {
-                append(&mut connection, topic, 0, &Batch::of(["x"]))
-            });
-            promptly("a fetch from another topic", || {
-                fetch(&mut connection, 18, topic, Reading::from(0))
-            });
+            if timed(|| append(&mut connection, topic, 0, &Batch::of(["x"]))).1 {
+                slow.push(format!("produce {count}"));
+            }
+            if timed(|| fetch(&mut connection, 18, topic, Reading::from(0))).1 {
+                slow.push(format!("fetch {count}"));
+            }
             count += 1;
         }
         std::thread::sleep(Duration::from_millis(20));
     }
-    assert!(count > 20, "only {count} produces in {:?}", held());
+    assert!(
+        slow.len() <= 1,
+        "of {count} produces and fetches in {:?} these took more than {SOON:?}: {slow:?}",
+        held()
+    );
+    assert!(count >= others.len());
 }
 
 fn wait_until(deadline: Instant) {
@@ -89,15 +105,15 @@ fn a_locked_segment_holds_up_its_topic_only() {
     std::thread::scope(|scope| {
         let held_up = scope.spawn(|| {
             let started = Instant::now();
-            let code = produce_within(&mut server.connect(), &locked, 2_000);
+            let code = produce_within(&mut server.connect(), &locked, 4_000);
             (code, started.elapsed())
         });
         others_are_served(&server, &others);
         let (code, took) = held_up.join().unwrap();
         assert!([7, 19, 56].contains(&code), "a retriable error, not {code}");
         assert!(
-            took < Duration::from_secs(4),
-            "the reply came after {took:?}, the limit was 2 s"
+            took < Duration::from_secs(7),
+            "the reply came after {took:?}, the limit was 4 s"
         );
     });
     transaction.rollback().unwrap();
@@ -175,7 +191,7 @@ fn an_uncommitted_create_topic_holds_up_nobody() {
         let same_name = scope.spawn(|| {
             let started = Instant::now();
             let request = CreateTopicsRequest::default()
-                .with_timeout_ms(1_500)
+                .with_timeout_ms(4_000)
                 .with_topics(vec![creatable(&name, 1, &[])]);
             let code = server.connect().call(7, &request).topics[0].error_code;
             (code, started.elapsed())
@@ -192,8 +208,8 @@ fn an_uncommitted_create_topic_holds_up_nobody() {
         let (code, took) = same_name.join().unwrap();
         assert!([7, 36].contains(&code), "not made, but {code}");
         assert!(
-            took < Duration::from_secs(4),
-            "the reply came after {took:?}, the limit was 1.5 s"
+            took < Duration::from_secs(7),
+            "the reply came after {took:?}, the limit was 4 s"
         );
         assert_eq!(other_name.join().unwrap(), 0);
     });
@@ -272,7 +288,7 @@ fn an_uncommitted_drop_extension_can_be_rolled_back() {
         let code = produce_within(&mut connection, &topic, 1_000);
         assert!([7, 19, 56].contains(&code), "a retriable error, not {code}");
         assert!(
-            started.elapsed() < Duration::from_secs(3),
+            started.elapsed() < Duration::from_secs(4),
             "the reply came after {:?}, the limit was 1 s",
             started.elapsed()
         );

@@ -136,7 +136,7 @@ fn topics_made_and_dropped_in_sql() {
     let mut connection = server.connect();
     let name = unique_name("by-sql");
     session.execute("SELECT kafka.create_topic($1, 4)", &[&name]).unwrap();
-    within(Duration::from_secs(5), "clients see the topic", || {
+    eventually("clients see the topic", || {
         (metadata_of(&mut connection, &name).error_code == 0).then_some(())
     });
     let topic = server.ready(&mut connection, &name);
@@ -146,7 +146,7 @@ fn topics_made_and_dropped_in_sql() {
     let row = listed.unwrap();
     assert_eq!(row.get::<_, i32>("partitions"), 4);
     session.execute("SELECT kafka.drop_topic($1)", &[&name]).unwrap();
-    within(Duration::from_secs(5), "the topic is gone", || {
+    eventually("the topic is gone", || {
         (metadata_of(&mut connection, &name).error_code == 3).then_some(())
     });
     assert_eq!(
@@ -192,7 +192,7 @@ fn configs_changed_in_sql() {
     let sql = "SELECT kafka.alter_topic($1, $2::text::jsonb)";
     let configs = r#"{"max.message.bytes": 1000, "retention.ms": null, "cleanup.policy": "compact,delete"}"#;
     session.execute(sql, &[&topic.name, &configs]).unwrap();
-    within(Duration::from_secs(5), "clients see the change", || {
+    eventually("clients see the change", || {
         (config(&mut connection, &topic, "max.message.bytes") == ("1000".to_owned(), 1)).then_some(())
     });
     assert_eq!(config(&mut connection, &topic, "retention.ms"), ("604800000".to_owned(), 5));
@@ -208,7 +208,7 @@ fn configs_changed_in_sql() {
     session
         .execute(sql, &[&topic.name, &r#"{"max.message.bytes": null}"#])
         .unwrap();
-    within(Duration::from_secs(5), "the limit is gone", || {
+    eventually("the limit is gone", || {
         (config(&mut connection, &topic, "max.message.bytes").1 == 5).then_some(())
     });
     let stored: Vec<(String, String)> = session
@@ -293,7 +293,7 @@ fn partitions_added_in_sql() {
     assert_eq!(append(&mut connection, &topic, 0, &Batch::of(["b"])), 1);
     assert_eq!(metadata_of(&mut connection, &topic.name).partitions.len(), 1);
     transaction.commit().unwrap();
-    within(Duration::from_secs(5), "clients see the partitions", || {
+    eventually("clients see the partitions", || {
         (metadata_of(&mut connection, &topic.name).partitions.len() == 3).then_some(())
     });
     assert_eq!(append(&mut connection, &topic, 2, &Batch::of(["c"])), 0);
@@ -350,7 +350,7 @@ fn an_added_partition_goes_from_segment_to_segment() {
         (segments(&mut session) >= 2).then_some(())
     });
     session.execute("SELECT kafka.add_partitions($1, 1)", &[&topic.name]).unwrap();
-    within(Duration::from_secs(5), "clients see the partition", || {
+    eventually("clients see the partition", || {
         (metadata_of(&mut connection, &topic.name).partitions.len() == 2).then_some(())
     });
     eventually("two more segments", || {
@@ -405,9 +405,7 @@ fn records_deleted_in_sql() {
     assert_eq!(append(&mut connection, &topic, 1, &Batch::of(["6"])), 6);
     assert_eq!(earliest(&mut connection), 0);
     session.batch_execute("COMMIT").unwrap();
-    within(Duration::from_secs(5), "clients see the new start", || {
-        (earliest(&mut connection) == 4).then_some(())
-    });
+    eventually("clients see the new start", || (earliest(&mut connection) == 4).then_some(()));
     let reading = Reading {
         partition: 1,
         ..Reading::from(3)
@@ -421,9 +419,7 @@ fn records_deleted_in_sql() {
     assert_eq!((answer.error_code, answer.low_watermark), (0, 5));
     assert_eq!(delete(&mut session, 0).unwrap(), 5);
     assert_eq!(delete(&mut session, -1).unwrap(), 7, "all");
-    within(Duration::from_secs(5), "nothing is left", || {
-        (earliest(&mut connection) == 7).then_some(())
-    });
+    eventually("nothing is left", || (earliest(&mut connection) == 7).then_some(()));
     assert_eq!(append(&mut connection, &topic, 1, &Batch::of(["7"])), 7);
     let name = &topic.name;
     let compacted = server.topic_with("compacted", 1, &[("cleanup.policy", "compact")]).name;
@@ -496,11 +492,11 @@ fn the_listener_lives_as_long_as_the_extension() {
         .expect_err("segments depend on the extension");
     for life in 0..3 {
         session.batch_execute("DROP EXTENSION pg_kafka CASCADE").unwrap();
-        within(Duration::from_secs(5), "the listener is down", || {
+        within(Duration::from_secs(8), "the listener is down", || {
             Connection::try_open(&server.bootstrap).is_err().then_some(())
         });
         session.batch_execute("CREATE EXTENSION pg_kafka").unwrap();
-        let mut connection = within(Duration::from_secs(5), "the listener is up", || {
+        let mut connection = within(Duration::from_secs(8), "the listener is up", || {
             Connection::try_open(&server.bootstrap).ok()
         });
         assert_eq!(

@@ -74,7 +74,8 @@ func consume(ctx context.Context, bootstrap, topic, group string, first, count i
 	p.seen = map[int]bool{}
 	reading, stop := context.WithTimeout(ctx, patience)
 	defer stop()
-	var running sync.WaitGroup
+	var running, committing sync.WaitGroup
+	committing.Add(2)
 	for member := range 2 {
 		change := func(sign int) func(context.Context, *kgo.Client, map[string][]int32) {
 			return func(_ context.Context, _ *kgo.Client, partitions map[string][]int32) {
@@ -99,6 +100,9 @@ func consume(ctx context.Context, bootstrap, topic, group string, first, count i
 			defer running.Done()
 			defer client.Close()
 			read(reading, stop, client, &p, count)
+			// Who leaves begins a rebalance, in which a commit is refused.
+			committing.Done()
+			committing.Wait()
 		}()
 	}
 	running.Wait()

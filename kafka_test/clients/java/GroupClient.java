@@ -6,7 +6,9 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.concurrent.ConcurrentSkipListSet;
+import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.Future;
+import java.util.concurrent.TimeUnit;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.producer.KafkaProducer;
@@ -68,8 +70,9 @@ public final class GroupClient {
     private void consume(int first, int count) throws Exception {
         Set<Integer> seen = new ConcurrentSkipListSet<>();
         List<Member> members = new ArrayList<>();
+        CountDownLatch committed = new CountDownLatch(2);
         for (int i = 0; i < 2; i++) {
-            members.add(new Member(seen));
+            members.add(new Member(seen, committed));
             members.get(i).start();
         }
         long deadline = System.nanoTime() + PATIENCE_NANOS;
@@ -93,15 +96,17 @@ public final class GroupClient {
         }
     }
 
-    /** A consumer that reads until it is told to stop, and commits before it leaves. */
+    /** A consumer that reads until it is told to stop, and leaves when all have committed: a rebalance would refuse a commit. */
     private final class Member extends Thread {
         private final Set<Integer> seen;
+        private final CountDownLatch committed;
         private volatile boolean owns;
         private volatile boolean stopping;
         private volatile RuntimeException error;
 
-        Member(Set<Integer> seen) {
+        Member(Set<Integer> seen, CountDownLatch committed) {
             this.seen = seen;
+            this.committed = committed;
         }
 
         @Override
@@ -120,8 +125,14 @@ public final class GroupClient {
                     owns = !consumer.assignment().isEmpty();
                 }
                 consumer.commitSync();
+                committed.countDown();
+                committed.await(PATIENCE_NANOS, TimeUnit.NANOSECONDS);
             } catch (RuntimeException e) {
                 error = e;
+            } catch (InterruptedException e) {
+                error = new IllegalStateException(e);
+            } finally {
+                committed.countDown();
             }
         }
     }

@@ -21,11 +21,12 @@ def produce(bootstrap, topic, first, count):
 
 
 class Member(threading.Thread):
-    """A consumer that reads until it is told to stop, and commits before it leaves."""
+    """A consumer that reads until it is told to stop, and leaves when all have committed: a rebalance would refuse a commit."""
 
-    def __init__(self, bootstrap, topic, group):
+    def __init__(self, bootstrap, topic, group, committed):
         super().__init__(daemon=True)
         self.consumer = KafkaConsumer(topic, bootstrap_servers=bootstrap, group_id=group, auto_offset_reset="earliest")
+        self.committed = committed
         self.values = []
         self.owns = False
         self.stopping = threading.Event()
@@ -38,14 +39,17 @@ class Member(threading.Thread):
                     self.values.extend(int(record.value) for record in records)
                 self.owns = bool(self.consumer.assignment())
             self.consumer.commit()
+            self.committed.wait()
             self.consumer.close()
         except Exception as error:
+            self.committed.abort()
             self.error = error
 
 
 def consume(bootstrap, topic, group, first, count):
     """Reads with two members until both own partitions and all is read; gives what they read."""
-    members = [Member(bootstrap, topic, group) for _ in range(2)]
+    committed = threading.Barrier(2, timeout=PATIENCE_SECONDS)
+    members = [Member(bootstrap, topic, group, committed) for _ in range(2)]
     for member in members:
         member.start()
     wanted = set(range(first, first + count))

@@ -31,8 +31,10 @@ fn every_codec_makes_the_round_trip() {
     for codec in Codec::ALL {
         // The records are from 2023.
         let topic = server.topic_with(&format!("codec-{}", codec.name()), 1, &[("retention.ms", "-1")]);
-        // Only the flush sends: a batch of one record without a value would grow by compression, and is sent without it.
-        let (producer, deliveries) = producer(server, &[("compression.codec", codec.name()), ("linger.ms", "60000")]);
+        // All in one batch: one of a single record without a value would grow by compression, and is sent without it.
+        let one_batch = [("linger.ms", "60000"), ("batch.num.messages", "500")];
+        let settings = [&[("compression.codec", codec.name())], &one_batch[..]].concat();
+        let (producer, deliveries) = producer(server, &settings);
         for i in 0..500u64 {
             let (key, value) = key_and_value(i);
             let headers = OwnedHeaders::new()

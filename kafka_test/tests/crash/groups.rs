@@ -35,7 +35,7 @@ fn offsets_and_members_survive_kills() {
             newcomer.send_join();
         }
         std::thread::scope(|scope| {
-            scope.spawn(|| {
+            let kill_thread = scope.spawn(|| {
                 eventually("commits go on", || {
                     (acknowledged.load(Ordering::Acquire) >= kill * COMMITS_BEFORE_A_KILL).then_some(())
                 });
@@ -49,6 +49,10 @@ fn offsets_and_members_survive_kills() {
                     None => break,
                 }
                 acknowledged.store(next, Ordering::Release);
+                // It has killed, or failed to.
+                if kill_thread.is_finished() {
+                    break;
+                }
             }
         });
         let mut connection = eventually("the broker listens again", || Connection::try_open(&server.bootstrap).ok());

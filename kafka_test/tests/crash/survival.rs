@@ -85,11 +85,12 @@ fn survive_every_kill(load: &Load) {
         }));
         stop.store(true, Ordering::Relaxed);
         let mut attempts = probe.attempts;
-        for writer in writers {
-            attempts.extend(writer.join().expect("a writer"));
-        }
+        let written: Vec<_> = writers.into_iter().map(|writer| writer.join()).collect();
         let logs = std::panic::catch_unwind(|| layout.read_logs(server)).unwrap_or_default();
         ends.set(ends_of(&logs)).expect("set once");
+        for told in written {
+            attempts.extend(told.expect("a writer"));
+        }
         let seen = reader.join().expect("the reader");
         faults.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         (attempts, logs, seen)

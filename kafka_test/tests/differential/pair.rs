@@ -5,7 +5,7 @@ use crate::compare::Ids;
 use crate::schema::{Api, Apis, Message};
 use kafka_protocol::messages::{CreateTopicsRequest, DescribeClusterRequest};
 use kafka_test::connection::Connection;
-use kafka_test::patience::try_within;
+use kafka_test::patience::{try_within, PATIENCE};
 use kafka_test::server::{Server, Target};
 use kafka_test::topic::{creatable, metadata_of};
 use serde_json::{Map, Value};
@@ -259,8 +259,8 @@ pub struct Parked {
 
 /// How long a server may take for its reply.
 const REPLY_WITHIN: Duration = Duration::from_secs(15);
-/// How long a server may take until it says what is awaited: many times the interval between two assignments of a group, one second.
-const READY_WITHIN: Duration = Duration::from_secs(10);
+/// How long a server may take until it says what is awaited.
+const READY_WITHIN: Duration = PATIENCE;
 const API_VERSIONS: i16 = 18;
 const INIT_PRODUCER_ID: i16 = 22;
 const FETCH: i16 = 1;

@@ -21,7 +21,7 @@ const SETTLED_WITHIN: Duration = Duration::from_secs(60);
 /// Time in which a member that was told to has left: longer than a request of its client may take, which is a minute.
 const LEFT_WITHIN: Duration = Duration::from_secs(90);
 /// Session of members of the consumer protocol, which their clients cannot choose: long enough to start a client anew.
-const CONSUMER_SESSION_MS: u64 = 15_000;
+const CONSUMER_SESSION_MS: u64 = 30_000;
 
 /// The client of a group's members.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,7 +122,10 @@ impl Group {
     pub fn leave(&mut self, number: usize) {
         drop(self.members[number].stdin.take());
         self.living.remove(&number);
-        let ended = try_within(LEFT_WITHIN, || self.members[number].try_wait().unwrap());
+        let ended = try_within(LEFT_WITHIN, || {
+            self.note_read();
+            self.members[number].try_wait().unwrap()
+        });
         let status = ended.unwrap_or_else(|| {
             let events = self.events();
             let said: Vec<&Event> = events.iter().rev().filter(|event| event.member == number).take(20).collect();
@@ -208,6 +211,15 @@ impl Group {
         own.filter(|event| matches!(event.said, Assigned(_) | Revoked(_))).count()
     }
 
+    /// Lets the flow go on behind what was read; the number of values.
+    fn note_read(&self) -> u64 {
+        let read = values(&self.events()).len() as u64;
+        if let Some(flow) = &self.flow {
+            flow.note_read(read);
+        }
+        read
+    }
+
     /// Waits until the living members own each partition once, every one of them some, and records have flown since.
     pub fn settle(&self) {
         let living: Vec<usize> = self.living.iter().copied().collect();
@@ -215,8 +227,7 @@ impl Group {
         let mut settled_at = None;
         let settled = || {
             let events = self.events();
-            let read = values(&events).len() as u64;
-            self.flow.as_ref().unwrap().note_read(read);
+            let read = self.note_read();
             let owned = owned(&events, &living);
             let count: usize = owned.values().map(BTreeSet::len).sum();
             let all: BTreeSet<i32> = owned.values().flatten().copied().collect();

@@ -41,16 +41,22 @@ impl Bystander {
         }
     }
 
-    /// Produces and fetches on a new connection, within 5 s.
+    /// Produces and fetches on a new connection, within 5 s. It may be late once, as this process has other things to do: a broker that
+    /// others keep busy is late again.
     fn is_served(&mut self, server: &Server) {
+        let limit = Duration::from_secs(5);
+        let first = self.time_served(server);
+        if first >= limit {
+            let second = self.time_served(server);
+            assert!(second < limit, "served only after {first:?} and {second:?}");
+        }
+    }
+
+    fn time_served(&mut self, server: &Server) -> Duration {
         let (started, offset) = (Instant::now(), self.offset);
         self.try_served(server).expect("a reply, not the end of the connection");
         assert_eq!(self.offset, offset + 1);
-        assert!(
-            started.elapsed() < Duration::from_secs(5),
-            "served only after {:?}",
-            started.elapsed()
-        );
+        started.elapsed()
     }
 
     /// Produces and fetches on a new connection; `None` if that is closed meanwhile, as the longest idle one is when there are too many.

@@ -9,6 +9,7 @@ use kafka_test::requests::{fetch_request, only_partition_produced, produce_reque
 use kafka_test::server::Server;
 use kafka_test::sql::{session, try_session};
 use kafka_test::topic::Topic;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 /// Goal: shutdowns, fast and immediate, end in time, and every start serves what was acknowledged.
@@ -58,12 +59,13 @@ fn a_fast_shutdown_does_not_wait_for_clients() {
     waiting.send(FETCH, &fetch_request(FETCH, &kept.topic, reading));
     waiting.assert_silent_for(Duration::from_millis(200), "a fetch with nothing to read");
     let written = server.topic("written", 2);
+    let given_up = AtomicBool::new(false);
     let acknowledged: Vec<Vec<i64>> = std::thread::scope(|scope| {
         let writers: Vec<_> = (0..2)
             .map(|partition| {
                 scope.spawn({
-                    let (server, written) = (&server, &written);
-                    move || write_until_closed(server, written, partition)
+                    let (server, written, given_up) = (&server, &written, &given_up);
+                    move || write_until_closed(server, written, partition, given_up)
                 })
             })
             .collect();
@@ -75,6 +77,7 @@ fn a_fast_shutdown_does_not_wait_for_clients() {
             });
             stop(&server, "fast");
         });
+        given_up.store(stopped.is_err(), Ordering::Relaxed);
         let acknowledged = writers.into_iter().map(|writer| writer.join().unwrap()).collect();
         stopped.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         acknowledged
@@ -94,14 +97,14 @@ fn a_fast_shutdown_does_not_wait_for_clients() {
     log.assert_no_crash();
 }
 
-/// Produces one record after the other until the connection ends; the offsets that were acknowledged.
-fn write_until_closed(server: &Server, topic: &Topic, partition: i32) -> Vec<i64> {
+/// Produces one record after the other until the connection ends, or nobody will end it; the offsets that were acknowledged.
+fn write_until_closed(server: &Server, topic: &Topic, partition: i32, given_up: &AtomicBool) -> Vec<i64> {
     let mut connection = server.connect();
     let mut acknowledged = Vec::new();
     let request = produce_request(PRODUCE, topic, partition, -1, &Batch::of(["x"]).encode());
     while let Some(reply) = connection.try_call(PRODUCE, &request) {
         let produced = only_partition_produced(reply);
-        if produced.error_code != 0 {
+        if produced.error_code != 0 || given_up.load(Ordering::Relaxed) {
             break;
         }
         assert_eq!(produced.base_offset, acknowledged.len() as i64, "offset after offset");

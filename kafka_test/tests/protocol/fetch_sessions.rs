@@ -160,16 +160,17 @@ fn the_later_request_counts() {
     let topic = server.topic("session-overtaken", 1);
     let (mut first, mut second) = (server.connect(), server.connect());
     let (mut talk, _) = Talk::begin(&mut first, 18, &topic, &[(0, 0)]);
-    let waiting = talk.next(&[]).with_max_wait_ms(2_000).with_min_bytes(1);
+    let waiting = talk.next(&[]).with_max_wait_ms(20_000).with_min_bytes(1);
     let sent = first.send(18, &waiting);
     first.assert_silent_for(Duration::from_millis(200), "nothing to read yet");
     assert_eq!(told(&talk.say(&mut second, &[])), []);
+    append(&mut second, &topic, 0, &Batch::of(["x"]));
     let overtaken = first.receive::<FetchRequest>(sent);
     assert_eq!(
         (overtaken.error_code, overtaken.session_id),
         (code::INVALID_FETCH_SESSION_EPOCH, talk.id)
     );
-    assert_eq!(told(&talk.say(&mut second, &[])), []);
+    assert_eq!(told(&talk.say(&mut second, &[])), [(0, 0, 1, true)]);
 }
 
 /// Goal: a session that the broker does not know is FETCH_SESSION_ID_NOT_FOUND, at once, without partitions.

@@ -83,6 +83,7 @@ fn a_silent_member_expires() {
     };
     let mut members = Member::stable_group_of(server, vec![Joining::new(&group), brief]);
     let silent_since = Instant::now();
+    assert_eq!(members[1].heartbeat(), 0);
     members[0].heartbeat_until(code::REBALANCE_IN_PROGRESS);
     let session = Duration::from_millis(SHORTEST_SESSION_MS as u64);
     assert!(
@@ -128,8 +129,8 @@ fn an_unused_id_expires() {
             ..Joining::new(&group)
         },
     );
-    absent.identify();
     let asked = Instant::now();
+    absent.identify();
     assert_eq!(members[0].join().generation_id, 2);
     let session = Duration::from_millis(SHORTEST_SESSION_MS as u64);
     assert!(asked.elapsed() > session - Duration::from_secs(1), "{:?}", asked.elapsed());
@@ -245,7 +246,7 @@ fn a_silent_static_member_stays_in_a_rebalance() {
     let server = Server::shared();
     let group = server.group("static-silent");
     let brief = |joining: Joining| Joining {
-        rebalance_timeout_ms: 1_000,
+        rebalance_timeout_ms: 10_000,
         ..joining
     };
     let joinings = vec![brief(Joining::new(&group)), brief(Joining::new(&group).instance("i"))];
@@ -294,7 +295,7 @@ fn a_leader_that_never_assigns() {
     let server = Server::shared();
     let group = server.group("no-assignment");
     let brief = Joining {
-        rebalance_timeout_ms: 2_000,
+        rebalance_timeout_ms: 10_000,
         ..Joining::new(&group)
     };
     let mut members = Member::stable_group_of(server, vec![brief.clone(), brief]);

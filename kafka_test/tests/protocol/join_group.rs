@@ -118,9 +118,7 @@ fn wrong_joins_are_refused() {
         assert_eq!(error(other_type).0, code::INCONSISTENT_GROUP_PROTOCOL);
         let stranger = Joining::new(&group).protocols(&[("roundrobin", b"")]);
         assert_eq!(error(stranger).0, code::INCONSISTENT_GROUP_PROTOCOL);
-        let described = describe(&mut connection, &group);
-        assert_eq!(described.group_state.as_str(), "CompletingRebalance", "version {version}");
-        assert_eq!(described.members.len(), 1);
+        await_state(server, &group, "CompletingRebalance", 1);
     }
 }
 
@@ -270,7 +268,7 @@ fn who_does_not_rejoin_in_time_is_out() {
     let server = Server::shared();
     let group = server.group("slow");
     let brief = Joining {
-        rebalance_timeout_ms: 1_000,
+        rebalance_timeout_ms: 10_000,
         ..Joining::new(&group)
     };
     let mut members = Member::stable_group_of(server, vec![brief.clone(), brief.clone()]);

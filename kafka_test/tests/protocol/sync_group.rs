@@ -3,7 +3,7 @@
 use crate::code;
 use bytes::Bytes;
 use kafka_protocol::messages::SyncGroupRequest;
-use kafka_test::groups::{describe, rejoin_all, sync_request, text, Joining, Member};
+use kafka_test::groups::{await_state, describe, rejoin_all, sync_request, text, Joining, Member};
 use kafka_test::server::Server;
 
 const VERSIONS: std::ops::RangeInclusive<i16> = 0..=5;
@@ -87,10 +87,7 @@ fn wrong_syncs_are_refused() {
             let fenced = request(1, &joined.member_id).with_group_instance_id(Some(text("i")));
             assert_eq!(error(fenced), code::UNKNOWN_MEMBER_ID, "version {version}");
         }
-        assert_eq!(
-            describe(&mut server.connect(), &group).group_state.as_str(),
-            "CompletingRebalance"
-        );
+        await_state(server, &group, "CompletingRebalance", 1);
     }
 }
 

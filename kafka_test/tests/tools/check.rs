@@ -4,9 +4,10 @@ use crate::brokers::Brokers;
 use crate::deviation::Deviation;
 use crate::jvm::{Jvm, Output};
 use crate::mask::masked;
+use kafka_test::patience::PATIENCE;
 use kafka_test::server::Server;
 use std::sync::{Mutex, OnceLock, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 /// The scripts of Kafka's distribution and the main classes they start.
 const TOOLS: [(&str, &str); 15] = [
@@ -35,9 +36,6 @@ const TOOLS: [(&str, &str); 15] = [
     ),
     ("ClientCompatibilityTest", "org.apache.kafka.tools.ClientCompatibilityTest"),
 ];
-
-/// How long a tool that only looks is asked again while the brokers differ: a change may be answered before all of Apache Kafka knows it.
-const SETTLED: Duration = Duration::from_secs(5);
 
 /// Runs command lines, one a line: the expected exit status, the script, its arguments without `--bootstrap-server`. Both brokers must
 /// give that status and the same output. Panics with all that differs.
@@ -113,7 +111,7 @@ fn settled(command: &str, deviations: &[Deviation]) -> [Output; 2] {
     loop {
         let both = outputs(command, "");
         let [ours, apache] = both.clone().map(|output| without(output, deviations));
-        if ours == apache || !only_looks || start.elapsed() > SETTLED {
+        if ours == apache || !only_looks || start.elapsed() > PATIENCE {
             return both;
         }
     }

@@ -21,7 +21,10 @@ fn topics(name: &str) -> [Topic; 2] {
          0 kafka-topics.sh --create --topic {name}-other --partitions 1
          0 kafka-topics.sh --list --topic {name}.*"
     ));
-    let [ours, apache] = outputs(&format!("kafka-console-producer.sh --topic {name}-other --sync"), "a\nb\n");
+    let [ours, apache] = outputs(
+        &format!("kafka-console-producer.sh --topic {name}-other --sync --request-timeout-ms 30000"),
+        "a\nb\n",
+    );
     assert_eq!(ours, apache);
     Brokers::shared()
         .each()
@@ -161,6 +164,7 @@ fn consumer(server: &Server, group: &str, id: &str, instance: Option<&str>) -> C
 fn join(member: &mut ConsumerMember, topic: &Topic) {
     let request = joining(&member.group, &member.id, &[topic])
         .with_instance_id(member.instance_id.as_deref().map(text))
+        .with_rebalance_timeout_ms(LONG_MS)
         .with_server_assignor(Some(text("range")));
     assert_eq!(member.send(&request).error_code, 0, "{} joins", member.id);
 }

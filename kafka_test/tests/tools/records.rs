@@ -11,7 +11,7 @@ fn produce(topic: &str, options: &str, input: &str) {
 }
 
 fn produce_but_for(deviations: &[Deviation], topic: &str, options: &str, input: &str) {
-    let command = format!("kafka-console-producer.sh --topic {topic} --timeout 10 {options}");
+    let command = format!("kafka-console-producer.sh --topic {topic} --timeout 10 --request-timeout-ms 30000 {options}");
     let [ours, apache] = outputs(&command, input).map(|output| without(output, deviations));
     assert_eq!(ours, apache, "{command}");
     assert_eq!(ours.status, 0, "{command}: {ours:?}");

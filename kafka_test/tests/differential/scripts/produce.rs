@@ -477,8 +477,8 @@ fn topic_configs(s: &mut Session) {
     );
 
     let narrow = [
-        ("message.timestamp.before.max.ms", "1000"),
-        ("message.timestamp.after.max.ms", "1000"),
+        ("message.timestamp.before.max.ms", "60000"),
+        ("message.timestamp.after.max.ms", "60000"),
     ];
     let bounded = s.topic_with("bounded", 1, &narrow);
     s.call("in time", produce(&bounded, 0, -1, &Batch::of(["a"]).encode()));

@@ -226,7 +226,7 @@ fn a_second_member(s: &mut Session) {
 /// Who does not come back within the rebalance timeout is out.
 fn a_member_stays_away(s: &mut Session) {
     let mut g = start(s);
-    let body = with(joining(g.name.as_str(), ""), json!({"RebalanceTimeoutMs": 1_500}));
+    let body = with(joining(g.name.as_str(), ""), json!({"RebalanceTimeoutMs": 5_000}));
     g.enter(&body, 1);
     g.sync("alone", 1, "$member1", &[]);
     let second = g.park_newcomer(&body, 2);
