@@ -80,6 +80,21 @@ pub fn values(events: &[Event]) -> BTreeSet<u64> {
     events.iter().filter_map(value).collect()
 }
 
+/// What was said of a partition, but for its records, and of everything that went wrong.
+fn told_of(partition: i32, events: &[Event]) -> String {
+    let of_it = |event: &&Event| match &event.said {
+        Said::Assigned(partitions) | Said::Revoked(partitions) => partitions.contains(&partition),
+        Said::Committed { partition: of, .. } => *of == partition,
+        Said::Record { .. } => false,
+        Said::Other(_) => true,
+    };
+    let lines = events.iter().filter(of_it);
+    let lines: Vec<String> = lines
+        .map(|event| format!("{} member {} {:?}", event.at, event.member, event.said))
+        .collect();
+    lines.join("\n")
+}
+
 /// Panics if a member read a record again that had been committed before the member got the partition.
 pub fn assert_committed_is_not_read_again(events: &[Event]) {
     let mut events = events.to_vec();
@@ -103,8 +118,10 @@ pub fn assert_committed_is_not_read_again(events: &[Event]) {
                 let begin = begin.unwrap_or_else(|| panic!("member {} reads {partition} without having it", event.member));
                 assert!(
                     offset >= begin,
-                    "member {} read offset {offset} of partition {partition}, of which {begin} was committed when it got it",
-                    event.member
+                    "member {} read offset {offset} of partition {partition} at {}, of which {begin} was committed when it got it:\n{}",
+                    event.member,
+                    event.at,
+                    told_of(*partition, &events)
                 );
             }
             Said::Revoked(_) | Said::Other(_) => {}
