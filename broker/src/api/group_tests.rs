@@ -23,7 +23,7 @@ use super::{
 };
 use crate::limits;
 use crate::settings::Settings;
-use crate::storage::engine::EngineError;
+use crate::storage::engine::{EngineError, SegmentId};
 use crate::storage::model::{Call, ModelDatabase};
 
 /// A subscription to the topic "t", and an assignment of its partitions 0 to 2, as consumers write them.
@@ -153,24 +153,45 @@ impl Bench {
 
     /// Everything that the group has committed: (partition, offset).
     async fn committed(&self, version: i16) -> Vec<(i32, i64)> {
+        self.fetched(version, None).await.unwrap()
+    }
+
+    /// What the group has committed in partition 0 of a topic, or everything: (partition, offset), or the error of the group.
+    async fn fetched(&self, version: i16, topic: Option<&str>) -> Result<Vec<(i32, i64)>, i16> {
+        let of_group = topic.map(|topic| {
+            let asked = offset_fetch_request::OffsetFetchRequestTopics::default().with_partition_indexes(vec![0]);
+            vec![asked.with_name(TopicName(text(topic)))]
+        });
+        let of_only = topic.map(|topic| {
+            let asked = offset_fetch_request::OffsetFetchRequestTopic::default().with_partition_indexes(vec![0]);
+            vec![asked.with_name(TopicName(text(topic)))]
+        });
         let asked = offset_fetch_request::OffsetFetchRequestGroup::default()
             .with_group_id(group())
             .with_member_epoch(-1)
-            .with_topics(None);
+            .with_topics(of_group);
         let body = match version >= 8 {
             true => OffsetFetchRequest::default().with_groups(vec![asked]),
-            false => OffsetFetchRequest::default().with_group_id(group()).with_topics(None),
+            false => OffsetFetchRequest::default().with_group_id(group()).with_topics(of_only),
         };
         let response = offset_fetch::handle(&self.broker.context, &self.broker.request(version), body).await;
         assert_encodes(ApiKey::OffsetFetch, version, &response);
-        if version < 8 {
-            assert_eq!(response.error_code, 0);
-            let partitions = response.topics.iter().flat_map(|topic| &topic.partitions);
-            return partitions.map(|part| (part.partition_index, part.committed_offset)).collect();
+        let group = match version < 8 {
+            true => {
+                let partitions = response.topics.iter().flat_map(|topic| &topic.partitions);
+                let found = partitions.map(|part| (part.partition_index, part.committed_offset));
+                (response.error_code, found.collect())
+            }
+            false => {
+                let partitions = response.groups[0].topics.iter().flat_map(|topic| &topic.partitions);
+                let found = partitions.map(|part| (part.partition_index, part.committed_offset));
+                (response.groups[0].error_code, found.collect())
+            }
+        };
+        match group {
+            (0, found) => Ok(found),
+            (error, _) => Err(error),
         }
-        assert_eq!(response.groups[0].error_code, 0);
-        let partitions = response.groups[0].topics.iter().flat_map(|topic| &topic.partitions);
-        partitions.map(|part| (part.partition_index, part.committed_offset)).collect()
     }
 
     async fn state(&self) -> String {
@@ -249,6 +270,37 @@ async fn members_go_on_after_a_restart_and_offsets_are_there() {
     assert_eq!((bench.committed(8).await, bench.state().await), (vec![], "Dead".to_owned()));
     drop(bench);
     assert_eq!(Bench::start(&database).await.listed().await, []);
+}
+
+/// A consumer that is told of no offset begins where it likes; while a topic cannot be read, it is told to ask again.
+#[tokio::test]
+async fn offsets_of_a_topic_that_cannot_be_read_are_not_said_to_be_none() {
+    let database = ModelDatabase::default();
+    let bench = Bench::start(&database).await;
+    bench.broker.create_topic("t", 1, &[]).await;
+    bench.broker.create_topic("read", 1, &[]).await;
+    for topic in ["t", "read"] {
+        assert_eq!(bench.commit(9, "", -1, topic, 0, 5).await, 0);
+    }
+    let topic = bench.broker.context.catalog.topics().by_name("t").unwrap().number;
+    drop(bench);
+    let held = SegmentId { topic, number: 1 };
+    database.hold_segment(held);
+    let bench = Bench::start(&database).await;
+    for version in 2..=9 {
+        assert_eq!(bench.fetched(version, Some("t")).await, Err(14), "version {version}");
+        assert_eq!(bench.fetched(version, None).await, Err(14), "version {version}");
+        assert_eq!(bench.fetched(version, Some("read")).await, Ok(vec![(0, 5)]));
+        assert_eq!(bench.fetched(version, Some("nowhere")).await, Ok(vec![(0, -1)]));
+    }
+    assert_eq!(bench.fetched(10, None).await, Err(14));
+    database.release_segment(held);
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while bench.fetched(8, Some("t")).await == Err(14) {
+        assert!(Instant::now() < deadline, "the topic is not read");
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(bench.fetched(8, Some("t")).await, Ok(vec![(0, 5)]));
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! OffsetFetch, versions 1-10: how far groups have come. What is not committed is offset -1 without an error, also where there is no
-//! group or no topic.
+//! group or no topic. While a topic that is asked for cannot be read, after a start, it is not known to be none: a consumer that was told so
+//! would begin anew, or at the end. It is COORDINATOR_LOAD_IN_PROGRESS (14) then, after which clients ask again.
 //!
 //! * 1: one group, partitions by topic name.
 //! * 2: null topics are all topics; an error of the whole group.
@@ -124,6 +125,9 @@ async fn fetch_group(
         Err(error) => return refuse(version, group, asked.topics, error),
     };
     let topics = context.catalog.topics();
+    if is_unread(&topics, version, asked.topics.as_deref(), &offsets) {
+        return refuse(version, group, asked.topics, ResponseError::CoordinatorLoadInProgress);
+    }
     let answer = match asked.topics {
         Some(asked) => named(&topics, version, asked, offsets),
         None => all(&topics, version, offsets),
@@ -131,6 +135,14 @@ async fn fetch_group(
     let size = |topic: &OffsetFetchResponseTopics| topic.partitions.iter().map(size_of).sum::<usize>() + topic.name.len();
     *left = left.saturating_sub(answer.iter().map(size).sum());
     group.with_topics(answer)
+}
+
+/// Whether a topic is asked for that is there and not served. Ids that are not served have an error of their own.
+fn is_unread(topics: &Topics, version: i16, asked: Option<&[OffsetFetchRequestTopics]>, offsets: &GroupOffsets) -> bool {
+    match asked {
+        Some(asked) => version < TOPIC_IDS && asked.iter().any(|topic| topics.is_unread_name(&topic.name)),
+        None => offsets.iter().any(|(number, ..)| topics.is_unread(*number)),
+    }
 }
 
 fn size_of(partition: &OffsetFetchResponsePartitions) -> usize {

@@ -49,6 +49,7 @@ impl Topic {
 pub struct Topics {
     by_name: BTreeMap<Arc<str>, Arc<Topic>>,
     by_id: HashMap<Uuid, Arc<Topic>>,
+    unread: BTreeMap<TopicNumber, Arc<str>>,
     version: u64,
 }
 
@@ -61,6 +62,26 @@ impl Topics {
     /// The topic of this id; `None`: UNKNOWN_TOPIC_ID (100).
     pub fn by_id(&self, id: &Uuid) -> Option<&Arc<Topic>> {
         self.by_id.get(id)
+    }
+
+    /// Whether a topic of this name is there, but not served because its log cannot be read now.
+    pub fn is_unread_name(&self, name: &str) -> bool {
+        self.unread.values().any(|unread| **unread == *name)
+    }
+
+    /// Whether the topic of this number is there, but not served because its log cannot be read now.
+    pub fn is_unread(&self, number: TopicNumber) -> bool {
+        self.unread.contains_key(&number)
+    }
+
+    /// All topics that are there, but not served.
+    pub fn unread(&self) -> &BTreeMap<TopicNumber, Arc<str>> {
+        &self.unread
+    }
+
+    /// Says which topics are there, but not served.
+    pub fn set_unread(&mut self, unread: BTreeMap<TopicNumber, Arc<str>>) {
+        self.unread = unread;
     }
 
     /// A number that rises with each change.

@@ -175,7 +175,7 @@ pub struct Runner<E: Engine> {
     now: Instant,
     reload: bool,
     /// Topics whose logs could not be read when the catalog was loaded, and when that is tried again.
-    unopened: BTreeSet<TopicNumber>,
+    unopened: BTreeMap<TopicNumber, Arc<str>>,
     reopen_at: Instant,
     /// How often the catalog was loaded.
     loads: u64,
@@ -222,7 +222,7 @@ impl<E: Engine> Runner<E> {
             min_free_disk: settings.min_free_disk,
             now: Instant::now(),
             reload: false,
-            unopened: BTreeSet::new(),
+            unopened: BTreeMap::new(),
             reopen_at: Instant::now(),
             loads: 0,
             filling: BTreeSet::new(),
@@ -438,18 +438,21 @@ impl<E: Engine> Runner<E> {
                 continue;
             }
             match self.open_topic(&record) {
-                Ok(()) if before.contains(&record.number) => tracing::info!(topic = record.name, "the topic is served now"),
+                Ok(()) if before.contains_key(&record.number) => tracing::info!(topic = record.name, "the topic is served now"),
                 Ok(()) => {}
                 Err(error) => {
-                    if !before.contains(&record.number) {
+                    if !before.contains_key(&record.number) {
                         tracing::warn!(topic = record.name, %error, "the topic is not served until its log can be read");
                     }
-                    self.unopened.insert(record.number);
+                    self.unopened.insert(record.number, record.name.as_str().into());
                     self.engine.rollback();
                     self.engine.begin()?;
                     self.engine.lock_bookkeeping()?;
                 }
             }
+        }
+        if self.catalog.topics().unread() != &self.unopened {
+            self.catalog.update(|topics| topics.set_unread(self.unopened.clone()));
         }
         self.reopen_at = self.now + REOPEN_PAUSE;
         self.filling = self

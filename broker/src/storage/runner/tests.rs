@@ -481,6 +481,7 @@ fn a_topic_that_cannot_be_read_is_left_out_at_a_start() {
         topics.iter().map(|topic| topic.name.to_string()).collect::<Vec<_>>()
     };
     assert_eq!(served(&bench), ["c"]);
+    assert!(bench.runner.catalog().topics().is_unread_name("b"));
     assert_eq!(bench.append(topics[2], 0, batch(1, 100, 0)), Ok(2));
     assert_eq!(
         bench.append(topics[0], 0, batch(1, 100, 0)),
@@ -489,11 +490,14 @@ fn a_topic_that_cannot_be_read_is_left_out_at_a_start() {
     bench.now += Duration::from_secs(1);
     bench.turn();
     assert_eq!(served(&bench), ["b", "c"]);
+    let unread = |bench: &Bench| bench.runner.catalog().topics().unread().keys().copied().collect::<Vec<_>>();
+    assert_eq!(unread(&bench), [topics[0]]);
     assert_eq!(bench.append(topics[1], 0, batch(1, 100, 0)), Ok(2));
     database.release_segment(held);
     bench.now += Duration::from_secs(1);
     bench.turn();
     assert!(!bench.runner.has_unopened_topics());
+    assert_eq!(unread(&bench), []);
     assert_eq!(bench.append(topics[0], 0, batch(1, 100, 0)), Ok(2));
 }
 
