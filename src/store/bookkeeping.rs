@@ -10,7 +10,7 @@ use super::error::missing;
 use super::locks::{lock_for_drop, lock_to_change, Patience};
 use super::names::{segment_index, segment_table, LOG_SCHEMA};
 use crate::ffi::durability::timeline;
-use crate::ffi::spi::{param, query, run};
+use crate::ffi::spi::{param, query, run, run_kept};
 
 /// Makes a segment's table, its index and its row.
 pub fn create_segment(segment: SegmentId) {
@@ -67,7 +67,7 @@ pub fn activate_segment(segment: SegmentId, base_offsets: &[i64]) -> EngineResul
 
 /// Adds entries to the time index.
 pub fn add_time_index(segment: SegmentId, entries: &[TimeIndexEntry]) {
-    run(
+    run_kept(
         "INSERT INTO kafka.time_index (topic, segment, partition, start_offset, end_offset, bytes, max_timestamp) \
          SELECT $1, $2, e.* FROM unnest($3, $4, $5, $6, $7) AS e",
         &[
