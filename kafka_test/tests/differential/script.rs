@@ -7,6 +7,7 @@ use crate::pair::{Both, Frame, Outcome, Pair, Parked};
 use kafka_protocol::messages::{CreateTopicsRequest, FindCoordinatorRequest, InitProducerIdRequest};
 use kafka_protocol::protocol::StrBytes;
 use kafka_test::batch::Batch;
+use kafka_test::consumer_group::{settle, ConsumerMember};
 use kafka_test::groups::{await_coordinator, await_state};
 use kafka_test::patience::{eventually, try_within, PATIENCE};
 use kafka_test::requests::init_producer_id;
@@ -116,6 +117,21 @@ impl<'a> Session<'a> {
     /// A topic at both servers, ready for use, without comparing how it is made. Its id is [`Session::id`].
     pub fn topic(&mut self, suffix: &str, partitions: i32) -> String {
         self.topic_with(suffix, partitions, &[])
+    }
+
+    /// Like [`Session::topic`], known to the coordinators of groups as well: Apache Kafka's hears of a topic after its broker has, and
+    /// who joins before is assigned nothing yet.
+    pub fn topic_for_members(&mut self, suffix: &str, partitions: i32) -> String {
+        self.ready_for_groups();
+        let (name, group) = (self.topic(suffix, partitions), self.name("first"));
+        for side in self.pair.each() {
+            let topic = side.server.ready(&mut side.server.connect(), &name);
+            let mut member = ConsumerMember::new(&side.server, &group);
+            member.join(&[&topic]);
+            settle(&mut [&mut member], &[partitions as usize]);
+            assert_eq!(member.leave(), 0);
+        }
+        name
     }
 
     /// Like [`Session::topic`] with configs.

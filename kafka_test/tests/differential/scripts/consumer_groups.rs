@@ -7,7 +7,7 @@ use serde_json::{json, Value};
 pub const SCRIPTS: &[Script] = &[
     Script::new("ConsumerGroupHeartbeat", "one member", |s| {
         s.ready_for_groups();
-        let (topic, group) = (s.topic("t", 2), s.name("g"));
+        let (topic, group) = (s.topic_for_members("t", 2), s.name("g"));
         s.call("join", joining(group.as_str(), "m", &topic));
         describe(s, &group);
         s.call("quiet", beating(group.as_str(), "m", 2));
@@ -26,7 +26,7 @@ pub const SCRIPTS: &[Script] = &[
     }),
     Script::new("ConsumerGroupHeartbeat", "errors", |s| {
         s.ready_for_groups();
-        let (topic, group) = (s.topic("t", 1), s.name("g"));
+        let (topic, group) = (s.topic_for_members("t", 1), s.name("g"));
         let join_with = |other: Value| with(joining(group.as_str(), "m", &topic), other);
         s.call("empty group", joining("", "m", &topic));
         s.call("null group", joining(Value::Null, "m", &topic));
@@ -61,7 +61,7 @@ pub const SCRIPTS: &[Script] = &[
     }),
     Script::new("ConsumerGroupHeartbeat", "a static member", |s| {
         s.ready_for_groups();
-        let (topic, group) = (s.topic("t", 2), s.name("g"));
+        let (topic, group) = (s.topic_for_members("t", 2), s.name("g"));
         let fixed = |id: &str, name: &str| with(joining(group.as_str(), id, &topic), json!({"InstanceId": name}));
         let beat = |id: &str, epoch: i32, name: &str| with(beating(group.as_str(), id, epoch), json!({"InstanceId": name}));
         s.call("join", fixed("m", "i"));
@@ -77,7 +77,7 @@ pub const SCRIPTS: &[Script] = &[
     }),
     Script::new("ConsumerGroupDescribe", "all", |s| {
         s.ready_for_groups();
-        let (topic, group, unknown, classic) = (s.topic("t", 2), s.name("g"), s.name("unknown"), s.name("classic"));
+        let (topic, group, unknown, classic) = (s.topic_for_members("t", 2), s.name("g"), s.name("unknown"), s.name("classic"));
         let asking = |groups: &[&str], operations: bool| json!({"GroupIds": groups, "IncludeAuthorizedOperations": operations});
         s.call("unknown", asking(&[&unknown], false));
         s.call("empty name", asking(&[""], false));

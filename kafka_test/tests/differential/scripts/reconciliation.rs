@@ -59,7 +59,7 @@ impl<'s, 'p> Group<'s, 'p> {
     /// A group that does not exist yet, and a topic of so many partitions.
     pub fn new(s: &'s mut Session<'p>, partitions: i32) -> Group<'s, 'p> {
         s.ready_for_groups();
-        let (name, topic) = (s.name("g"), s.topic("t", partitions));
+        let (name, topic) = (s.name("g"), s.topic_for_members("t", partitions));
         Group { s, name, topic }
     }
 
