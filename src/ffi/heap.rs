@@ -13,6 +13,7 @@ use pgrx::pg_sys;
 use super::lock::Oid;
 use super::new_pages::NewPages;
 use super::reserve::reserve_pages;
+use super::ring;
 use super::tuple::{write_tuple, Piece, ALIGNMENT, EMPTY_PAGE_BYTES};
 
 /// Distance from a palloc'ed HeapTupleData to the tuple behind it (HEAPTUPLESIZE).
@@ -27,7 +28,6 @@ pub struct Append<'a> {
     index: pg_sys::Relation,
     index_info: *mut pg_sys::IndexInfo,
     bulk: pg_sys::BulkInsertState,
-    strategy: pg_sys::BufferAccessStrategy,
     /// The page that the heap would fill first.
     target: pg_sys::BlockNumber,
     /// Pages at the relation's end that were reserved for this append, and that nothing has touched yet.
@@ -65,8 +65,7 @@ impl<'a> Append<'a> {
                 heap,
                 index,
                 index_info: pg_sys::BuildIndexInfo(index),
-                bulk: pg_sys::GetBulkInsertState(),
-                strategy: pg_sys::GetAccessStrategy(pg_sys::BufferAccessStrategyType::BAS_BULKWRITE),
+                bulk: begin_bulk_insert(),
                 target: pg_sys::InvalidBlockNumber,
                 reserved: 0..0,
                 page: None,
@@ -103,7 +102,7 @@ impl<'a> Append<'a> {
                 pg_sys::ForkNumber::MAIN_FORKNUM,
                 target,
                 pg_sys::ReadBufferMode::RBM_NORMAL,
-                std::ptr::null_mut(),
+                ring::appends(),
             );
             pg_sys::LockBuffer(buffer, pg_sys::BUFFER_LOCK_SHARE as i32);
             let page = pg_sys::BufferGetPage(buffer);
@@ -159,7 +158,7 @@ impl<'a> Append<'a> {
                 pg_sys::ForkNumber::MAIN_FORKNUM,
                 page,
                 pg_sys::ReadBufferMode::RBM_ZERO_AND_LOCK,
-                self.strategy,
+                ring::appends(),
             );
             pg_sys::LockBuffer(self.pinned, pg_sys::BUFFER_LOCK_UNLOCK as i32);
         }
@@ -201,17 +200,16 @@ impl<'a> Append<'a> {
     /// Writes what was pushed, heap first, then the index, which refuses a key that is there.
     fn insert(&mut self) {
         // SAFETY: the slots hold tuples of this relation; heap_multi_insert sets their tts_tid. Keys are not null. The relation has no
-        // TOAST table and no triggers; a bulk-insert state is used with one relation only, and where the page is chosen here, none: it
-        // would choose another. Frozen rows are legal where an abort takes the whole table away.
+        // TOAST table and no triggers; a bulk-insert state is used with one relation only, and where the page is chosen here, without the
+        // page that it had, which it would choose. Frozen rows are legal where an abort takes the whole table away.
         unsafe {
-            let mut bulk = self.bulk;
             if let Some(page) = self.page {
+                pg_sys::ReleaseBulkInsertStatePin(self.bulk);
                 if (*self.heap).rd_smgr.is_null() {
                     // Opens the storage again that an invalidation has closed.
                     pg_sys::RelationGetNumberOfBlocksInFork(self.heap, pg_sys::ForkNumber::MAIN_FORKNUM);
                 }
                 (*(*self.heap).rd_smgr).smgr_targblock = page;
-                bulk = std::ptr::null_mut();
             }
             pg_sys::heap_multi_insert(
                 self.heap,
@@ -219,7 +217,7 @@ impl<'a> Append<'a> {
                 self.keys.len() as i32,
                 pg_sys::GetCurrentCommandId(true),
                 self.options as i32,
-                bulk,
+                self.bulk,
             );
             let last = &(*self.slots[self.keys.len() - 1]).tts_tid;
             if self.page.is_some_and(|page| page != item_pointer_get_block_number(last)) {
@@ -241,7 +239,7 @@ impl<'a> Append<'a> {
         let (heap, index) = (self.heap, (self.index, self.index_info));
         // SAFETY: as the type has it: the relation is open and locked, and `may_write_images`. The pages were reserved for this append.
         let last = unsafe {
-            self.new.write(heap, self.strategy, |row, place| {
+            self.new.write(heap, |row, place| {
                 insert_key(index, heap, [row.partition, row.base_offset, row.piece], place);
             })
         };
@@ -264,8 +262,7 @@ impl<'a> Append<'a> {
         // SAFETY: the bulk-insert state gives its pin back before the relation is closed; slots drop their pin on the descriptor; the
         // locks stay until the transaction's end.
         unsafe {
-            pg_sys::FreeBulkInsertState(self.bulk);
-            pg_sys::FreeAccessStrategy(self.strategy);
+            end_bulk_insert(self.bulk);
             for slot in &self.slots {
                 pg_sys::ExecDropSingleTupleTableSlot(*slot);
             }
@@ -277,6 +274,32 @@ impl<'a> Append<'a> {
             pg_sys::CommandCounterIncrement();
             u64::from(blocks) * u64::from(pg_sys::BLCKSZ)
         }
+    }
+}
+
+/// A bulk-insert state that goes through the ring of this process instead of one of its own.
+///
+/// # Safety
+/// In the memory context of the call; to be ended with [`end_bulk_insert`] or an abort.
+unsafe fn begin_bulk_insert() -> pg_sys::BulkInsertState {
+    // SAFETY: the state's first field is its ring (access/hio.h), which is its own until it is exchanged.
+    unsafe {
+        let bulk = pg_sys::GetBulkInsertState();
+        let own = std::mem::replace(&mut *bulk.cast::<pg_sys::BufferAccessStrategy>(), ring::appends());
+        pg_sys::FreeAccessStrategy(own);
+        bulk
+    }
+}
+
+/// Gives the state's pin back and frees it without the ring.
+///
+/// # Safety
+/// It comes from [`begin_bulk_insert`], and the relation is still open.
+unsafe fn end_bulk_insert(bulk: pg_sys::BulkInsertState) {
+    // SAFETY: as at the beginning; there may be no ring (FreeAccessStrategy).
+    unsafe {
+        bulk.cast::<pg_sys::BufferAccessStrategy>().write(std::ptr::null_mut());
+        pg_sys::FreeBulkInsertState(bulk);
     }
 }
 

@@ -13,6 +13,7 @@ mod new_pages;
 pub mod process;
 pub mod report;
 mod reserve;
+mod ring;
 pub mod scan;
 pub mod shmem;
 pub mod signals;

@@ -4,6 +4,7 @@
 use pgrx::itemptr::item_pointer_set_all;
 use pgrx::pg_sys;
 
+use super::ring;
 use super::tuple::{write_tuple, Piece, ALIGNMENT, EMPTY_PAGE_BYTES, LINE_POINTER_BYTES, PAGE_HEADER_BYTES};
 
 /// Pages of one WAL record.
@@ -66,7 +67,6 @@ impl<'a> NewPages<'a> {
     pub(super) unsafe fn write(
         &mut self,
         heap: pg_sys::Relation,
-        strategy: pg_sys::BufferAccessStrategy,
         mut placed: impl FnMut(&Piece<'a>, &mut pg_sys::ItemPointerData),
     ) -> Option<pg_sys::BlockNumber> {
         // All that can fail comes first: what is changed in a shared buffer must reach the WAL, or a later change of the same page could
@@ -81,7 +81,7 @@ impl<'a> NewPages<'a> {
         let mut all_new = true;
         for (buffer, page) in buffers.iter_mut().zip(&self.pages) {
             // SAFETY: the page is not read, as nothing was written there; an error gives locks and pins back.
-            let (locked, is_new) = unsafe { lock_page(heap, page.block, strategy) };
+            let (locked, is_new) = unsafe { lock_page(heap, page.block) };
             *buffer = locked;
             all_new &= is_new;
         }
@@ -140,11 +140,7 @@ impl<'a> NewPages<'a> {
 ///
 /// # Safety
 /// The relation is open, and the page lies within its file.
-unsafe fn lock_page(
-    heap: pg_sys::Relation,
-    block: pg_sys::BlockNumber,
-    strategy: pg_sys::BufferAccessStrategy,
-) -> (pg_sys::Buffer, bool) {
+unsafe fn lock_page(heap: pg_sys::Relation, block: pg_sys::BlockNumber) -> (pg_sys::Buffer, bool) {
     // SAFETY: by the caller's word; the page is looked at under its lock. PageIsNew looks at pd_upper as well.
     unsafe {
         let buffer = pg_sys::ReadBufferExtended(
@@ -152,7 +148,7 @@ unsafe fn lock_page(
             pg_sys::ForkNumber::MAIN_FORKNUM,
             block,
             pg_sys::ReadBufferMode::RBM_ZERO_AND_LOCK,
-            strategy,
+            ring::appends(),
         );
         let page = pg_sys::BufferGetPage(buffer).cast::<pg_sys::PageHeaderData>();
         (buffer, (*page).pd_upper == 0)

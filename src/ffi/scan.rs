@@ -4,17 +4,17 @@
 //! second write of every page, and with checksums or `wal_log_hints` a second copy of it in the WAL. So the broker's own reads look at
 //! rows without noting anything.
 //!
-//! Pages that no shared buffer holds are read through a small ring of buffers, as those of a large sequential scan are (bufmgr README,
-//! "Buffer Ring Replacement Strategy"): a consumer of old data evicts nothing that others use, and finds buffers that need no writing. The
-//! index scan of Postgres has no such ring, so only the rows' places come from it.
+//! Pages that no shared buffer holds are read through a small ring of buffers ([`ring`]), as those of a large sequential scan are: a
+//! consumer of old data evicts nothing that others use, and finds buffers that need no writing. The index scan of Postgres has no such
+//! ring, so only the rows' places come from it.
 
-use std::cell::Cell;
 use std::ops::ControlFlow;
 
 use pgrx::itemptr::item_pointer_get_block_number;
-use pgrx::{pg_sys, PgMemoryContexts};
+use pgrx::pg_sys;
 
 use super::lock::Oid;
+use super::ring;
 
 /// What a scan sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -184,7 +184,7 @@ impl Page {
         unsafe {
             self.release();
             let (fork, mode) = (pg_sys::ForkNumber::MAIN_FORKNUM, pg_sys::ReadBufferMode::RBM_NORMAL);
-            self.buffer = pg_sys::ReadBufferExtended(self.heap, fork, block, mode, ring());
+            self.buffer = pg_sys::ReadBufferExtended(self.heap, fork, block, mode, ring::reads());
         }
         self.block = block;
     }
@@ -195,36 +195,6 @@ impl Page {
             unsafe { pg_sys::ReleaseBuffer(self.buffer) };
             self.block = pg_sys::InvalidBlockNumber;
         }
-    }
-}
-
-/// This process's ring of buffers for pages that are in none. Kept: a ring that begins anew with each scan takes buffers from others until it is full.
-fn ring() -> pg_sys::BufferAccessStrategy {
-    thread_local! {
-        static RING: Cell<pg_sys::BufferAccessStrategy> = const { Cell::new(std::ptr::null_mut()) };
-    }
-    if RING.get().is_null() {
-        // SAFETY: called by the process's only thread that may call Postgres; the ring lives as long as the process.
-        RING.set(unsafe { PgMemoryContexts::TopMemoryContext.switch_to(|_| new_ring()) });
-    }
-    RING.get()
-}
-
-/// A ring of 256 kB: Postgres 15's for a large sequential scan, which newer ones give more.
-///
-/// # Safety
-/// In the memory context that the ring is to live in.
-unsafe fn new_ring() -> pg_sys::BufferAccessStrategy {
-    let kind = pg_sys::BufferAccessStrategyType::BAS_BULKREAD;
-    #[cfg(feature = "pg15")]
-    // SAFETY: the caller's.
-    unsafe {
-        pg_sys::GetAccessStrategy(kind)
-    }
-    #[cfg(not(feature = "pg15"))]
-    // SAFETY: the caller's.
-    unsafe {
-        pg_sys::GetAccessStrategyWithSize(kind, 256)
     }
 }
 

@@ -132,7 +132,7 @@ impl<F: Fn() -> E, E: Engine> Broker<F, E> {
         }
         if now >= self.next_chores {
             self.next_chores = now + CHORES;
-            self.do_chores();
+            self.do_chores(now);
         }
         self.serve_when_durable();
         let mut next = Next::Idle;
@@ -164,9 +164,9 @@ impl<F: Fn() -> E, E: Engine> Broker<F, E> {
         }
     }
 
-    fn do_chores(&mut self) {
+    fn do_chores(&mut self, now: Instant) {
         report_statistics();
-        memory::give_back(self.runner.as_ref().map_or(0, Runner::cached_bytes));
+        memory::give_back(self.runner.as_mut().map_or(0, |runner| runner.cached_bytes(now)));
         self.ask_for_segments();
     }
 

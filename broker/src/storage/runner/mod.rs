@@ -301,9 +301,9 @@ impl<E: Engine> Runner<E> {
         &self.filling
     }
 
-    /// Bytes of batches that are kept in memory for consumers.
-    pub fn cached_bytes(&self) -> usize {
-        self.tail.bytes()
+    /// Bytes of batches that are kept in memory for consumers, or were at a call within the last minute.
+    pub fn cached_bytes(&mut self, now: Instant) -> usize {
+        self.tail.recent_bytes(now)
     }
 
     /// Runs what waits: reloads the catalog if it was told to, one group, a bounded number of reads, replies of what became durable.
