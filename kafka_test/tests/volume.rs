@@ -173,23 +173,41 @@ fn reading_a_cold_log_evicts_nothing() {
     server.start_again();
     let mut sql = session(&server);
     sql.batch_execute("CREATE EXTENSION pg_buffercache").unwrap();
-    let held = |sql: &mut Client| -> i64 {
-        let buffers = "SELECT count(*) FROM pg_buffercache b JOIN pg_class c ON pg_relation_filenode(c.oid) = b.relfilenode
-                        WHERE c.relnamespace = 'kafka_log'::regnamespace AND c.relkind = 'r'";
-        sql.query_one(buffers, &[]).unwrap().get(0)
-    };
     // 256 kB are 32 pages; the end of the log is read by the start.
-    let before = held(&mut sql);
+    let before = buffers_of_log(&mut sql);
     read_back(&server, &topic, 1, count, size);
-    let by_consumer = held(&mut sql) - before;
+    let by_consumer = buffers_of_log(&mut sql) - before;
     assert!(by_consumer <= 64, "{by_consumer} buffers");
     let records: i64 = sql
         .query_one("SELECT count(*) FROM kafka.messages WHERE topic = $1", &[&topic.name])
         .unwrap()
         .get(0);
     assert_eq!(records as u64, count);
-    let by_query = held(&mut sql) - before - by_consumer;
+    let by_query = buffers_of_log(&mut sql) - before - by_consumer;
     assert!(by_query <= 64, "{by_query} buffers");
+}
+
+/// Goal: a producer, of large groups and of small ones, takes no more of shared_buffers than a ring either.
+#[test]
+fn producing_evicts_nothing() {
+    // 16 MB are 2,048 pages, and no more than an eighth of all.
+    let server = Server::start_pg_kafka(&[("shared_buffers", "128MB")]);
+    let mut sql = session(&server);
+    sql.batch_execute("CREATE EXTENSION pg_buffercache").unwrap();
+    let topic = server.topic("ring", 1);
+    let (count, size) = (60_000, 1024);
+    produce(&server, &topic, 1, count, size);
+    let by_large_groups = buffers_of_log(&mut sql);
+    assert!(by_large_groups <= 2_048 + 64, "{by_large_groups} buffers");
+    // Three pages or four, the first of which is the last of the one before.
+    let batch = Batch::of(["v".repeat(25_000)]).encode();
+    let mut connection = server.connect();
+    for _ in 0..1_000 {
+        let request = produce_request(PRODUCE, &topic, 0, -1, &batch);
+        assert_eq!(only_partition_produced(connection.call(PRODUCE, &request)).error_code, 0);
+    }
+    let by_small_groups = buffers_of_log(&mut sql) - by_large_groups;
+    assert!(by_small_groups <= 64, "{by_small_groups} buffers");
 }
 
 /// Goal: of rows that an operator has rewritten, on the same page and on others, for good and in vain, each is read once.
@@ -244,6 +262,13 @@ fn rewritten_rows_are_read_once() {
     let rows = sql.query(query, &[&topic.name]).unwrap();
     let queried: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
     assert!(queried == values, "a query reads something else");
+}
+
+/// Shared buffers that hold pages of segments, without their indexes.
+fn buffers_of_log(sql: &mut Client) -> i64 {
+    let buffers = "SELECT count(*) FROM pg_buffercache b JOIN pg_class c ON pg_relation_filenode(c.oid) = b.relfilenode
+                    WHERE c.relnamespace = 'kafka_log'::regnamespace AND c.relkind = 'r'";
+    sql.query_one(buffers, &[]).unwrap().get(0)
 }
 
 /// Bytes of WAL since the cluster was made.

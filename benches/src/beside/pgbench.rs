@@ -16,7 +16,7 @@ const CLIENTS: &str = "8";
 const SECONDS: f64 = 15.0;
 
 /// Rounds, each of all rates in turn: a shared machine's speed changes within minutes.
-const ROUNDS: usize = 3;
+const ROUNDS: usize = 5;
 
 /// Megabytes a second that are produced beside it.
 const RATES_MB: [f64; 3] = [0.0, 10.0, 50.0];

@@ -50,7 +50,9 @@ impl TailCache {
     /// Bytes of all batches in it, now or at another call within the last minute: what it will soon need again if a topic was deleted and
     /// the next one is filled.
     pub(super) fn recent_bytes(&mut self, now: Instant) -> usize {
-        let remembered = self.most.filter(|(most, then)| *most > self.bytes && now < *then + REMEMBERED);
+        let remembered = self
+            .most
+            .filter(|(most, then)| *most > self.bytes && now < *then + REMEMBERED);
         let (most, _) = *self.most.insert(remembered.unwrap_or((self.bytes, now)));
         most
     }
