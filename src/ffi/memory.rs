@@ -22,8 +22,8 @@ pub fn set_up() {
     unsafe { mi_option_set(PURGE_DELAY, PURGE_DELAY_MS) };
 }
 
-/// Gives freed memory back to the system if the process has much more than it caches, or did a moment ago: after requests that were decompressed to hundreds of
-/// megabytes. To be called once a second or so.
+/// Gives freed memory back to the system if the process has much more than it caches, or has cached of late: after requests that were
+/// decompressed to hundreds of megabytes. To be called once a second or so.
 pub fn give_back(cached_bytes: usize) {
     if private_bytes().is_none_or(|bytes| bytes > KEPT_BYTES + cached_bytes as u64) {
         // SAFETY: may be called by any thread, at any time.

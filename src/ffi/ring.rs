@@ -27,8 +27,8 @@ pub(super) fn reads() -> pg_sys::BufferAccessStrategy {
     RINGS.with(|rings| kept(&rings.reads, new_ring_for_reads))
 }
 
-/// The ring for pages that are filled: COPY's, of 16 MB. It comes around after more than two groups of appends, so that a page is written
-/// when its WAL has long been flushed.
+/// The ring for pages that are filled: COPY's, of 16 MB. It comes around after more than two of the largest groups of appends, so that a
+/// page is written when its WAL has long been flushed, unless nobody waits for that (`acks1_async`): then it is flushed here.
 pub(super) fn appends() -> pg_sys::BufferAccessStrategy {
     let kind = pg_sys::BufferAccessStrategyType::BAS_BULKWRITE;
     // SAFETY: called by `kept`, in the memory context that the ring is to live in.
