@@ -76,10 +76,11 @@ public final class GroupClient {
             members.get(i).start();
         }
         long deadline = System.nanoTime() + PATIENCE_NANOS;
-        while (System.nanoTime() < deadline && (seen.size() < count || !members.get(0).owns || !members.get(1).owns)) {
+        boolean bothOwn = false;
+        while (System.nanoTime() < deadline && (seen.size() < count || !bothOwn)) {
             Thread.sleep(50);
+            bothOwn = bothOwn || (members.get(0).owns && members.get(1).owns);
         }
-        boolean bothOwn = members.get(0).owns && members.get(1).owns;
         for (Member member : members) {
             member.stopping = true;
         }
