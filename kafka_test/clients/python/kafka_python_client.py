@@ -35,7 +35,7 @@ class Member(threading.Thread):
     def run(self):
         try:
             while not self.stopping.is_set():
-                for records in self.consumer.poll(timeout_ms=200).values():
+                for records in self.consumer.poll(timeout_ms=1000).values():
                     self.values.extend(int(record.value) for record in records)
                 self.owns = bool(self.consumer.assignment())
             self.consumer.commit()
