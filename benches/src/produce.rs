@@ -46,6 +46,8 @@ pub struct Load {
     /// With a rate: records that are due within so long are sent together, at its end. Zero is each at its time, which at 10,000 records a
     /// second takes a seventh of a CPU.
     pub burst: Duration,
+    /// Whether the client is told of records only that were not acknowledged, which is less work for it; latencies are not known then.
+    pub only_failures: bool,
 }
 
 /// What came of it.
@@ -145,7 +147,13 @@ impl Deliveries {
             }
             reports = now;
         }
-        match (reports.failed, &reports.first_failure) {
+        reports.verdict(records)
+    }
+}
+
+impl Reports {
+    fn verdict(&self, records: u64) -> Result<(), Error> {
+        match (self.failed, &self.first_failure) {
             (failed, Some(first)) => Err(Error::Incomplete(format!(
                 "{failed} of {records} records were not acknowledged; the first: {first}"
             ))),
@@ -244,6 +252,10 @@ fn send_all(producer: &ThreadedProducer<Deliveries>, load: &Load, values: &[Vec<
             .payload(values[number as usize % values.len()].as_slice());
         send(producer, record)?;
     }
+    if load.only_failures {
+        producer.flush(PATIENCE)?;
+        return producer.context().reports().verdict(load.records);
+    }
     producer.context().wait_for(load.records)
 }
 
@@ -274,6 +286,7 @@ fn connect(target: &Target, load: &Load) -> Result<ThreadedProducer<Deliveries>,
             (load.record_bytes.max(load.batch_bytes) + 4096).max(1_000_000).to_string(),
         )
         .set("linger.ms", load.linger.as_millis().to_string())
+        .set("delivery.report.only.error", load.only_failures.to_string())
         .set("queue.buffering.max.messages", "2000000")
         .set("queue.buffering.max.kbytes", "262144");
     if let Some(in_flight) = load.in_flight {

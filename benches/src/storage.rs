@@ -183,6 +183,7 @@ pub fn large_batches(target: &Target, postgres: &mut Client) -> Result<Disk, Err
         in_flight: None,
         rate: None,
         burst: std::time::Duration::ZERO,
+        only_failures: false,
     };
     target.fresh_topic(&load.topic, load.partitions)?;
     let wal_before = wal_position(postgres)?;

@@ -5,15 +5,22 @@ use std::time::Duration;
 /// Requests of one connection that may be unanswered; at this number the connection is not read any more.
 pub const UNANSWERED_REQUESTS_PER_CONNECTION: usize = 64;
 
-/// Bytes that one read of a socket takes between frames. A connection whose request has to wait its turn holds at most this much outside
-/// of the receive budget; an idle one holds nothing.
-pub const RECEIVE_CHUNK_BYTES: usize = 16 * 1024;
+/// Bytes that one read of a socket takes between frames: small frames whole, of a larger one the beginning, which is copied once more. A
+/// connection whose request has to wait its turn holds at most this much outside of the receive budget; an idle one holds nothing.
+pub const RECEIVE_CHUNK_BYTES: usize = 4 * 1024;
+
+/// Bytes beyond a larger frame that its last read may take: length and head of the next one. A read that comes short also tells that the
+/// socket is empty, which otherwise takes another read.
+pub const RECEIVE_BEYOND_BYTES: usize = 64;
 
 /// Address space that a frame's buffer takes at once, if the frame is as long; memory it takes as bytes come.
 pub const RECEIVE_AT_ONCE_BYTES: usize = 1024 * 1024;
 
-/// Bytes by which a frame that is being received extends its charge on the receive budget at most. Below that it is charged, within its
-/// length, four times what has come.
+/// What a frame is charged on the receive budget when it begins, within its length, and after that four times what has come. A batch of
+/// 16 KiB, at which clients close one by default, is received by one read after that of its beginning.
+pub const RECEIVE_CHARGE_FIRST_BYTES: usize = 20 * 1024;
+
+/// Bytes by which a frame that is being received extends its charge at most.
 pub const RECEIVE_CHARGE_STEP_BYTES: usize = 1024 * 1024;
 
 /// Bytes of finished replies that are gathered for one write; a single reply may be larger.

@@ -38,6 +38,7 @@ pub fn run(server: &mut Server, scale: f64) -> Result<Vec<Figure>, Error> {
         in_flight: None,
         rate: Some(RATE),
         burst: Duration::from_millis(5),
+        only_failures: false,
     };
     server
         .target

@@ -96,6 +96,7 @@ fn load(rate_mb: f64, seconds: f64) -> Load {
         in_flight: None,
         rate: Some(rate),
         burst: Duration::from_millis(5),
+        only_failures: true,
     }
 }
 

@@ -39,6 +39,7 @@ pub fn run(server: &mut Server, scale: f64) -> Result<Vec<Figure>, Error> {
         in_flight: None,
         rate: None,
         burst: Duration::ZERO,
+        only_failures: false,
     };
     let figures = vec![
         used("an idle broker", server, || {

@@ -18,7 +18,7 @@ produce   send records to assigned partitions, open loop
             --codec none|gzip|snappy|lz4|zstd  --acks all|1|0  --batch 16384 (bytes)  --linger 5 (ms)
             --rate (records/s; default: all it can)  --burst 0 (ms whose records are sent together)
             --idempotent no|yes (with acks all)  --in-flight (requests; an idempotent client has 5 at most, so compare with that)
-            --fresh yes|no (make the topic anew)
+            --only-failures no|yes (acknowledgements are not told, and latencies not known)  --fresh yes|no (make the topic anew)
 fetch     read assigned partitions from their beginning
             --topic bench  --partitions 3  --records 100000  --partition-bytes 1048576
 requests  one record per request and one request in flight on each of some raw connections
@@ -86,6 +86,7 @@ fn produce(words: Vec<String>) -> Result<(), Error> {
             "burst",
             "idempotent",
             "in-flight",
+            "only-failures",
             "fresh",
         ],
     )?;
@@ -108,6 +109,7 @@ fn produce(words: Vec<String>) -> Result<(), Error> {
         in_flight: args.get("in-flight")?,
         rate: args.get("rate")?,
         burst: Duration::from_millis(args.get_or("burst", 0)?),
+        only_failures: args.get_or("only-failures", "no".to_owned())? == "yes",
     };
     if args.get_or("fresh", "yes".to_owned())? == "yes" {
         target.fresh_topic(&load.topic, load.partitions)?;

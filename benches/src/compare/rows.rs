@@ -62,6 +62,7 @@ fn small_batches(records: u64, scale: f64) -> Load {
         in_flight: None,
         rate: None,
         burst: Duration::ZERO,
+        only_failures: false,
     }
 }
 

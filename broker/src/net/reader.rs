@@ -79,18 +79,37 @@ impl<'a, R: AsyncRead + Unpin> Reader<'a, R> {
     /// Receives a frame's bytes into one buffer. The buffer is charged before it is filled and grows with what has come, whatever
     /// length was announced; `None` at the end of the stream.
     async fn body(&mut self, length: usize) -> Result<Option<(Bytes, Charge)>, CloseReason> {
-        let mut frame = Vec::new();
         let mut charge = Charge::none();
-        let mut room = 0;
         self.entry.restart_input();
+        let frame = if length <= limits::RECEIVE_CHUNK_BYTES {
+            self.extend(&mut charge, length, 0).await;
+            match self.need(length, Phase::Partial).await? {
+                true => Some(Bytes::copy_from_slice(&self.ahead.split_to(length))),
+                false => None,
+            }
+        } else {
+            self.large(length, &mut charge).await?
+        };
+        if self.ahead.is_empty() {
+            self.ahead = Bytes::new();
+        }
+        self.entry.set_held(0);
+        Ok(frame.map(|frame| (frame, charge)))
+    }
+
+    /// Receives a frame that is longer than what is read ahead, each byte to its place.
+    async fn large(&mut self, length: usize, charge: &mut Charge) -> Result<Option<Bytes>, CloseReason> {
+        let mut frame = Vec::new();
+        let mut room = 0;
         while frame.len() < length {
             if frame.len() == room {
-                room += self.extend(&mut charge, length, room).await;
+                room += self.extend(charge, length, room).await;
                 grow(&mut frame, room, length);
             }
             if self.ahead.is_empty() {
                 self.entry.set_phase(Phase::Partial);
-                let free = room - frame.len();
+                let beyond = if room == length { limits::RECEIVE_BEYOND_BYTES } else { 0 };
+                let free = room + beyond - frame.len();
                 let received = self
                     .io
                     .read_buf(&mut (&mut frame).limit(free))
@@ -106,17 +125,17 @@ impl<'a, R: AsyncRead + Unpin> Reader<'a, R> {
                 frame.extend_from_slice(&part);
             }
         }
-        if self.ahead.is_empty() {
-            self.ahead = Bytes::new();
+        if frame.len() > length {
+            self.ahead = Bytes::copy_from_slice(&frame[length..]);
+            frame.truncate(length);
         }
-        self.entry.set_held(0);
-        Ok(Some((Bytes::from(frame), charge)))
+        Ok(Some(Bytes::from(frame)))
     }
 
     /// Charges for the next bytes of a frame of which `room` are charged; answers how many they are.
     async fn extend(&mut self, charge: &mut Charge, length: usize, room: usize) -> usize {
         let come = self.ahead.len().max(room);
-        let step = (4 * come - room).clamp(limits::RECEIVE_CHUNK_BYTES, limits::RECEIVE_CHARGE_STEP_BYTES);
+        let step = (4 * come - room).clamp(limits::RECEIVE_CHARGE_FIRST_BYTES, limits::RECEIVE_CHARGE_STEP_BYTES);
         let wanted = step.min(length - room);
         if !self.frames.try_extend(charge, wanted) {
             self.entry.set_phase(Phase::Budget);
@@ -167,11 +186,16 @@ impl<'a, R: AsyncRead + Unpin> Reader<'a, R> {
 }
 
 /// Makes room for `room` bytes, and for all of a frame of usual size at once, so that none of its bytes is copied; a larger one grows by
-/// four. What has not been received is not touched, and so takes no memory.
+/// four. Behind the whole frame there is room for what its last read takes beyond it. What has not been received is not touched, and so takes no
+/// memory.
 fn grow(frame: &mut Vec<u8>, room: usize, length: usize) {
     if frame.capacity() < room {
         let more = (frame.capacity() * 4).max(limits::RECEIVE_AT_ONCE_BYTES);
-        frame.reserve_exact(room.max(more).min(length) - frame.len());
+        let mut wanted = room.max(more);
+        if wanted >= length {
+            wanted = length + limits::RECEIVE_BEYOND_BYTES;
+        }
+        frame.reserve_exact(wanted - frame.len());
     }
 }
 
@@ -184,8 +208,8 @@ mod tests {
     fn a_frame_of_usual_size_is_not_copied() {
         for length in [1, 300_000, limits::RECEIVE_AT_ONCE_BYTES] {
             let mut frame = Vec::new();
-            grow(&mut frame, length.min(limits::RECEIVE_CHUNK_BYTES), length);
-            assert_eq!(frame.capacity(), length);
+            grow(&mut frame, length.min(limits::RECEIVE_CHARGE_FIRST_BYTES), length);
+            assert_eq!(frame.capacity(), length + limits::RECEIVE_BEYOND_BYTES);
         }
     }
 
@@ -202,6 +226,7 @@ mod tests {
                 sizes.push(frame.capacity());
             }
         }
-        assert_eq!(sizes, [0, 1 << 20, 4 << 20, 16 << 20, 64 << 20, 100 << 20]);
+        let whole = length + limits::RECEIVE_BEYOND_BYTES;
+        assert_eq!(sizes, [0, 1 << 20, 4 << 20, 16 << 20, 64 << 20, whole]);
     }
 }

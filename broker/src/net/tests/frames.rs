@@ -20,7 +20,10 @@ async fn frames_in_pieces() {
 /// Goal: frames of sizes around the steps of the receive buffer arrive unchanged, pipelined.
 #[tokio::test]
 async fn frames_of_all_sizes() {
-    use crate::limits::{RECEIVE_CHARGE_STEP_BYTES as STEP, RECEIVE_CHUNK_BYTES as CHUNK};
+    use crate::limits::{
+        RECEIVE_BEYOND_BYTES as BEYOND, RECEIVE_CHARGE_FIRST_BYTES as FIRST, RECEIVE_CHARGE_STEP_BYTES as STEP,
+        RECEIVE_CHUNK_BYTES as CHUNK,
+    };
     let broker = Broker::start(small_settings());
     let (mut read, mut write) = broker.connect().await.0.into_split();
     let sizes = [
@@ -29,6 +32,13 @@ async fn frames_of_all_sizes() {
         CHUNK,
         CHUNK + 1,
         2 * CHUNK,
+        BEYOND - 4,
+        FIRST - 4,
+        BEYOND - 5,
+        FIRST,
+        BEYOND - 3,
+        FIRST + 1,
+        5 * FIRST,
         STEP - 1,
         STEP,
         STEP + 1,
@@ -83,7 +93,10 @@ async fn announced_bytes_are_not_reserved() {
     for (bytes, charged) in [
         (&announced[..], 0),
         (&announced[..2], 0),
-        (&[&announced[..], &[b'E'; 20]].concat()[..], 16 * 1024),
+        (
+            &[&announced[..], &[b'E'; 20]].concat()[..],
+            crate::limits::RECEIVE_CHARGE_FIRST_BYTES,
+        ),
     ] {
         let mut client = broker.connect_in_memory(1024);
         client.send_raw(bytes).await;
