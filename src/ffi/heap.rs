@@ -27,6 +27,8 @@ pub struct Append<'a> {
     heap: pg_sys::Relation,
     index: pg_sys::Relation,
     index_info: *mut pg_sys::IndexInfo,
+    /// Which buffers the pages go through.
+    ring: pg_sys::BufferAccessStrategy,
     bulk: pg_sys::BulkInsertState,
     /// The page that the heap would fill first.
     target: pg_sys::BlockNumber,
@@ -45,18 +47,19 @@ pub struct Append<'a> {
 }
 
 impl<'a> Append<'a> {
-    /// Opens both relations, which the caller has locked.
-    pub fn open(heap: Oid, index: Oid) -> Self {
-        Self::with_options(heap, index, pg_sys::HEAP_INSERT_SKIP_FSM)
+    /// Opens both relations, which the caller has locked, for about so many bytes.
+    pub fn open(heap: Oid, index: Oid, bytes: usize) -> Self {
+        Self::with_options(heap, index, bytes, pg_sys::HEAP_INSERT_SKIP_FSM)
     }
 
     /// The same for a table that this transaction has made, outside of any subtransaction: its rows are frozen, so that every snapshot
     /// sees them once it is committed, older ones too (COPY's FREEZE).
-    pub fn open_frozen(heap: Oid, index: Oid) -> Self {
-        Self::with_options(heap, index, pg_sys::HEAP_INSERT_SKIP_FSM | pg_sys::HEAP_INSERT_FROZEN)
+    pub fn open_frozen(heap: Oid, index: Oid, bytes: usize) -> Self {
+        Self::with_options(heap, index, bytes, pg_sys::HEAP_INSERT_SKIP_FSM | pg_sys::HEAP_INSERT_FROZEN)
     }
 
-    fn with_options(heap: Oid, index: Oid, options: u32) -> Self {
+    fn with_options(heap: Oid, index: Oid, bytes: usize, options: u32) -> Self {
+        let ring = ring::appends(bytes);
         // SAFETY: in a transaction that holds RowExclusiveLock on both, so NoLock is legal; the current memory context is the call's.
         unsafe {
             let heap = pg_sys::table_open(heap, pg_sys::NoLock as pg_sys::LOCKMODE);
@@ -65,7 +68,8 @@ impl<'a> Append<'a> {
                 heap,
                 index,
                 index_info: pg_sys::BuildIndexInfo(index),
-                bulk: begin_bulk_insert(),
+                ring,
+                bulk: begin_bulk_insert(ring),
                 target: pg_sys::InvalidBlockNumber,
                 reserved: 0..0,
                 page: None,
@@ -102,7 +106,7 @@ impl<'a> Append<'a> {
                 pg_sys::ForkNumber::MAIN_FORKNUM,
                 target,
                 pg_sys::ReadBufferMode::RBM_NORMAL,
-                ring::appends(),
+                self.ring,
             );
             pg_sys::LockBuffer(buffer, pg_sys::BUFFER_LOCK_SHARE as i32);
             let page = pg_sys::BufferGetPage(buffer);
@@ -158,7 +162,7 @@ impl<'a> Append<'a> {
                 pg_sys::ForkNumber::MAIN_FORKNUM,
                 page,
                 pg_sys::ReadBufferMode::RBM_ZERO_AND_LOCK,
-                ring::appends(),
+                self.ring,
             );
             pg_sys::LockBuffer(self.pinned, pg_sys::BUFFER_LOCK_UNLOCK as i32);
         }
@@ -236,10 +240,10 @@ impl<'a> Append<'a> {
         if !self.new.has_begun() {
             return;
         }
-        let (heap, index) = (self.heap, (self.index, self.index_info));
+        let (heap, ring, index) = (self.heap, self.ring, (self.index, self.index_info));
         // SAFETY: as the type has it: the relation is open and locked, and `may_write_images`. The pages were reserved for this append.
         let last = unsafe {
-            self.new.write(heap, |row, place| {
+            self.new.write((heap, ring), |row, place| {
                 insert_key(index, heap, [row.partition, row.base_offset, row.piece], place);
             })
         };
@@ -277,15 +281,15 @@ impl<'a> Append<'a> {
     }
 }
 
-/// A bulk-insert state that goes through the ring of this process instead of one of its own.
+/// A bulk-insert state that goes through this ring instead of one of its own.
 ///
 /// # Safety
 /// In the memory context of the call; to be ended with [`end_bulk_insert`] or an abort.
-unsafe fn begin_bulk_insert() -> pg_sys::BulkInsertState {
+unsafe fn begin_bulk_insert(ring: pg_sys::BufferAccessStrategy) -> pg_sys::BulkInsertState {
     // SAFETY: the state's first field is its ring (access/hio.h), which is its own until it is exchanged.
     unsafe {
         let bulk = pg_sys::GetBulkInsertState();
-        let own = std::mem::replace(&mut *bulk.cast::<pg_sys::BufferAccessStrategy>(), ring::appends());
+        let own = std::mem::replace(&mut *bulk.cast::<pg_sys::BufferAccessStrategy>(), ring);
         pg_sys::FreeAccessStrategy(own);
         bulk
     }

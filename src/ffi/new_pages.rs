@@ -4,7 +4,6 @@
 use pgrx::itemptr::item_pointer_set_all;
 use pgrx::pg_sys;
 
-use super::ring;
 use super::tuple::{write_tuple, Piece, ALIGNMENT, EMPTY_PAGE_BYTES, LINE_POINTER_BYTES, PAGE_HEADER_BYTES};
 
 /// Pages of one WAL record.
@@ -56,7 +55,7 @@ impl<'a> NewPages<'a> {
         self.rows.push(row);
     }
 
-    /// Writes the pages, all in one WAL record, and tells `placed` of each row and where it is. Returns the last page.
+    /// Writes the pages through the ring, all in one WAL record, and tells `placed` of each row and where it is. Returns the last page.
     ///
     /// # Errors
     /// Another session has put a row there.
@@ -66,7 +65,7 @@ impl<'a> NewPages<'a> {
     /// pages lie within its file and were never written.
     pub(super) unsafe fn write(
         &mut self,
-        heap: pg_sys::Relation,
+        (heap, ring): (pg_sys::Relation, pg_sys::BufferAccessStrategy),
         mut placed: impl FnMut(&Piece<'a>, &mut pg_sys::ItemPointerData),
     ) -> Option<pg_sys::BlockNumber> {
         // All that can fail comes first: what is changed in a shared buffer must reach the WAL, or a later change of the same page could
@@ -81,7 +80,7 @@ impl<'a> NewPages<'a> {
         let mut all_new = true;
         for (buffer, page) in buffers.iter_mut().zip(&self.pages) {
             // SAFETY: the page is not read, as nothing was written there; an error gives locks and pins back.
-            let (locked, is_new) = unsafe { lock_page(heap, page.block) };
+            let (locked, is_new) = unsafe { lock_page(heap, page.block, ring) };
             *buffer = locked;
             all_new &= is_new;
         }
@@ -140,7 +139,11 @@ impl<'a> NewPages<'a> {
 ///
 /// # Safety
 /// The relation is open, and the page lies within its file.
-unsafe fn lock_page(heap: pg_sys::Relation, block: pg_sys::BlockNumber) -> (pg_sys::Buffer, bool) {
+unsafe fn lock_page(
+    heap: pg_sys::Relation,
+    block: pg_sys::BlockNumber,
+    ring: pg_sys::BufferAccessStrategy,
+) -> (pg_sys::Buffer, bool) {
     // SAFETY: by the caller's word; the page is looked at under its lock. PageIsNew looks at pd_upper as well.
     unsafe {
         let buffer = pg_sys::ReadBufferExtended(
@@ -148,7 +151,7 @@ unsafe fn lock_page(heap: pg_sys::Relation, block: pg_sys::BlockNumber) -> (pg_s
             pg_sys::ForkNumber::MAIN_FORKNUM,
             block,
             pg_sys::ReadBufferMode::RBM_ZERO_AND_LOCK,
-            ring::appends(),
+            ring,
         );
         let page = pg_sys::BufferGetPage(buffer).cast::<pg_sys::PageHeaderData>();
         (buffer, (*page).pd_upper == 0)

@@ -11,29 +11,51 @@ use pgrx::{pg_sys, PgMemoryContexts};
 struct Rings {
     reads: Cell<pg_sys::BufferAccessStrategy>,
     appends: Cell<pg_sys::BufferAccessStrategy>,
+    small_appends: Cell<pg_sys::BufferAccessStrategy>,
 }
+
+/// Bytes of an append up to which its pages go through the small ring: a quarter of it, so that a page of it was used three groups ago.
+const SMALL_APPEND_BYTES: usize = 64 * 1024;
 
 thread_local! {
     static RINGS: Rings = const {
         Rings {
             reads: Cell::new(std::ptr::null_mut()),
             appends: Cell::new(std::ptr::null_mut()),
+            small_appends: Cell::new(std::ptr::null_mut()),
         }
     };
 }
 
 /// The ring for pages that are read: 256 kB, Postgres 15's for a large sequential scan, which newer ones give more.
 pub(super) fn reads() -> pg_sys::BufferAccessStrategy {
-    RINGS.with(|rings| kept(&rings.reads, new_ring_for_reads))
+    RINGS.with(|rings| kept(&rings.reads, || small_ring(pg_sys::BufferAccessStrategyType::BAS_BULKREAD)))
 }
 
-/// The ring for pages that are filled: COPY's, of 16 MB. It comes around after more than two of the largest groups of appends, so that a
-/// page is written when its WAL has long been flushed, unless nobody waits for that (`acks1_async`): then it is flushed here.
-pub(super) fn appends() -> pg_sys::BufferAccessStrategy {
-    let kind = pg_sys::BufferAccessStrategyType::BAS_BULKWRITE;
-    // SAFETY: called by `kept`, in the memory context that the ring is to live in.
-    RINGS.with(|rings| kept(&rings.appends, || unsafe { pg_sys::GetAccessStrategy(kind) }))
+/// The ring for pages that an append of so many bytes fills.
+///
+/// COPY's, of 16 MB, comes around after more than two of the largest groups of appends, so that a page is written when its WAL has long been
+/// flushed, unless nobody waits for that (`acks1_async`): then it is flushed here. Small groups have one of 256 kB while what was committed
+/// before is flushed: it stays in the CPU's cache, where to fill a page and to write it out is several times faster.
+pub(super) fn appends(bytes: usize) -> pg_sys::BufferAccessStrategy {
+    // SAFETY: a read of a global of this thread, and of how far the WAL is flushed.
+    let is_flushed = || unsafe { !pg_sys::XLogNeedsFlush(pg_sys::XactLastCommitEnd) };
+    RINGS.with(|rings| {
+        if bytes <= SMALL_APPEND_BYTES && is_flushed() {
+            kept(&rings.small_appends, || small_ring(SMALL_APPENDS))
+        } else {
+            let kind = pg_sys::BufferAccessStrategyType::BAS_BULKWRITE;
+            // SAFETY: called by `kept`, in the memory context that the ring is to live in.
+            kept(&rings.appends, || unsafe { pg_sys::GetAccessStrategy(kind) })
+        }
+    })
 }
+
+/// In Postgres 15 a kind has one size, and only this one is small and keeps its pages, as VACUUM changes them too.
+#[cfg(feature = "pg15")]
+const SMALL_APPENDS: pg_sys::BufferAccessStrategyType::Type = pg_sys::BufferAccessStrategyType::BAS_VACUUM;
+#[cfg(not(feature = "pg15"))]
+const SMALL_APPENDS: pg_sys::BufferAccessStrategyType::Type = pg_sys::BufferAccessStrategyType::BAS_BULKWRITE;
 
 fn kept(
     ring: &Cell<pg_sys::BufferAccessStrategy>,
@@ -46,8 +68,8 @@ fn kept(
     ring.get()
 }
 
-fn new_ring_for_reads() -> pg_sys::BufferAccessStrategy {
-    let kind = pg_sys::BufferAccessStrategyType::BAS_BULKREAD;
+/// A ring of 256 kB.
+fn small_ring(kind: pg_sys::BufferAccessStrategyType::Type) -> pg_sys::BufferAccessStrategy {
     #[cfg(feature = "pg15")]
     // SAFETY: called by `kept`, in the memory context that the ring is to live in.
     unsafe {

@@ -15,17 +15,19 @@ use crate::ffi::tuple::Piece;
 /// Appends batches in order. The caller holds the segment's write lock.
 pub fn append(relations: SegmentRelations, batches: &[PlacedBatch]) -> EngineResult<AppendOutcome> {
     let prefixes = prefixes(batches)?;
-    Ok(append_all(Append::open(relations.heap, relations.index), batches, &prefixes))
+    let append = Append::open(relations.heap, relations.index, size_of(batches));
+    Ok(append_all(append, batches, &prefixes))
 }
 
 /// Appends batches to a table that this transaction has made, so that every snapshot sees them once it is committed.
 pub fn append_frozen(relations: SegmentRelations, batches: &[PlacedBatch]) -> EngineResult<AppendOutcome> {
     let prefixes = prefixes(batches)?;
-    Ok(append_all(
-        Append::open_frozen(relations.heap, relations.index),
-        batches,
-        &prefixes,
-    ))
+    let append = Append::open_frozen(relations.heap, relations.index, size_of(batches));
+    Ok(append_all(append, batches, &prefixes))
+}
+
+fn size_of(batches: &[PlacedBatch]) -> usize {
+    batches.iter().map(|batch| batch.bytes.len()).sum()
 }
 
 /// The first bytes of each batch as they are stored.

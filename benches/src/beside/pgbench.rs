@@ -15,13 +15,14 @@ const SCALE: f64 = 20.0;
 const CLIENTS: &str = "8";
 const SECONDS: f64 = 15.0;
 
-/// Rounds, each of all rates in turn: a shared machine's speed changes within minutes.
+/// Rounds, each of all rates in turn.
 const ROUNDS: usize = 5;
 
 /// Megabytes a second that are produced beside it.
-const RATES_MB: [f64; 3] = [0.0, 10.0, 50.0];
+const RATES_MB: [f64; 2] = [10.0, 50.0];
 
-/// Transactions a second at each rate, and at each size of the WAL between checkpoints.
+/// Transactions a second alone and at each rate, and at each size of the WAL between checkpoints. A shared machine's speed changes within
+/// minutes: each is compared to what lies between the measurements alone before and after it.
 pub fn run(server: &mut Server, scale: f64) -> Result<Vec<Figure>, Error> {
     let seconds = (SECONDS * scale).max(2.0);
     let factor = format!("{:.0}", (SCALE * scale.min(1.0)).max(1.0));
@@ -33,26 +34,36 @@ pub fn run(server: &mut Server, scale: f64) -> Result<Vec<Figure>, Error> {
         let mut session = session(server)?;
         session.batch_execute(&format!("ALTER SYSTEM SET max_wal_size = '{max_wal_size}'"))?;
         session.batch_execute("SELECT pg_reload_conf()")?;
+        let mut measure = |rate| {
+            session.batch_execute("CHECKPOINT")?;
+            let tps = beside(server, rate, seconds)?;
+            eprintln!("pgbench, max_wal_size {max_wal_size}, beside {rate} MB/s: {tps:.0} tps");
+            Ok::<f64, Error>(tps)
+        };
+        let mut alone = vec![measure(0.0)?];
         let mut rounds = Vec::new();
         for _ in 0..ROUNDS {
             let mut round = [0.0; RATES_MB.len()];
             for (tps, rate) in round.iter_mut().zip(RATES_MB) {
-                session.batch_execute("CHECKPOINT")?;
-                *tps = beside(server, rate, seconds)?;
-                eprintln!("pgbench, max_wal_size {max_wal_size}, beside {rate} MB/s: {tps:.0} tps");
+                *tps = measure(rate)?;
             }
             rounds.push(round);
+            alone.push(measure(0.0)?);
         }
-        figures.extend(RATES_MB.iter().enumerate().map(|(number, rate)| {
+        let mut figure = |rate: f64, tps: &[f64], parts: &[f64]| {
             let what =
                 format!("pgbench, scale {factor}, {CLIENTS} clients, max_wal_size {max_wal_size}, beside {rate} MB/s of produce");
+            let figure = format!("{:.0} transactions/s, {:.2} of those alone", median(tps), median(parts));
+            figures.push((what, figure));
+        };
+        figure(0.0, &alone, &[1.0]);
+        for (number, rate) in RATES_MB.into_iter().enumerate() {
             let tps: Vec<f64> = rounds.iter().map(|round| round[number]).collect();
-            let parts: Vec<f64> = rounds.iter().map(|round| round[number] / round[0]).collect();
-            (
-                what,
-                format!("{:.0} transactions/s, {:.2} of those alone", median(&tps), median(&parts)),
-            )
-        }));
+            let place = (number + 1) as f64 / (RATES_MB.len() + 1) as f64;
+            let expected = alone.windows(2).map(|around| around[0] + (around[1] - around[0]) * place);
+            let parts: Vec<f64> = tps.iter().zip(expected).map(|(tps, expected)| tps / expected).collect();
+            figure(rate, &tps, &parts);
+        }
         session.batch_execute("ALTER SYSTEM RESET max_wal_size")?;
         session.batch_execute("SELECT pg_reload_conf()")?;
     }
