@@ -36,7 +36,7 @@ pub(super) fn reads() -> pg_sys::BufferAccessStrategy {
 ///
 /// COPY's, of 16 MB, comes around after more than two of the largest groups of appends, so that a page is written when its WAL has long been
 /// flushed, unless nobody waits for that (`acks1_async`): then it is flushed here. Small groups have one of 256 kB while what was committed
-/// before is flushed: it stays in the CPU's cache, where to fill a page and to write it out is several times faster.
+/// before is flushed: it stays in the CPU's cache, where filling a page is several times faster.
 pub(super) fn appends(bytes: usize) -> pg_sys::BufferAccessStrategy {
     // SAFETY: a read of a global of this thread, and of how far the WAL is flushed.
     let is_flushed = || unsafe { !pg_sys::XLogNeedsFlush(pg_sys::XactLastCommitEnd) };
