@@ -103,6 +103,37 @@ pub fn with_rows(text: &str, head: &str, rows: &[TableRow]) -> Option<String> {
     Some(result)
 }
 
+/// What begins a line about rows that were measured later than the rest of their table, and stands between two of them.
+const ANEW: (&str, &str) = ("Measured anew in ", "; ");
+
+/// A line about rows that were measured anew: in how many rounds and when, which of them, and what else is to be said.
+pub fn anew(how: &str, names: &[&str], more: &str) -> String {
+    let (begin, between) = ANEW;
+    format!("{begin}{how}: {}.{more}\n", names.join(between))
+}
+
+/// The text without what such lines say of these rows.
+pub fn without_anew(text: &str, names: &[&str]) -> String {
+    let (begin, between) = ANEW;
+    let left = |line: &str| -> Option<String> {
+        let (how, rest) = line.strip_prefix(begin)?.split_once(": ")?;
+        let rest = rest.trim_end();
+        let (rows, more) = match rest.split_once(". ") {
+            Some((rows, _)) => (rows, &rest[rows.len() + 1..]),
+            None => (rest.strip_suffix('.')?, ""),
+        };
+        let left: Vec<&str> = rows.split(between).filter(|name| !names.contains(name)).collect();
+        Some(if left.is_empty() {
+            String::new()
+        } else {
+            anew(how, &left, more)
+        })
+    };
+    text.split_inclusive('\n')
+        .map(|line| left(line).unwrap_or_else(|| line.to_owned()))
+        .collect()
+}
+
 fn replaced(text: &str, name: &str, body: &str) -> Option<String> {
     let (before, rest) = text.split_once(&format!("<!-- {name}: begin -->\n"))?;
     let end = format!("<!-- {name}: end -->");
@@ -137,6 +168,18 @@ mod tests {
         let expected = "before\n| h |\n| a | 7 |\n| a; flushed | 8 |\n| ab | 3 |\n| c | 9 |\nafter\n| a | other table |\n";
         assert_eq!(with_rows(text, "| h |\n", &rows).as_deref(), Some(expected));
         assert_eq!(with_rows(text, "| none |\n", &rows), None);
+    }
+
+    #[test]
+    fn only_the_last_time_is_told_of_a_row() {
+        let text = anew("1 round, 10:00, load 1.0", &["a", "b, 2", "c"], "")
+            + "other\n"
+            + &anew("2 rounds, 11:00", &["c", "d"], " Shortened: 0.5.");
+        assert_eq!(
+            without_anew(&text, &["c"]),
+            "Measured anew in 1 round, 10:00, load 1.0: a; b, 2.\nother\nMeasured anew in 2 rounds, 11:00: d. Shortened: 0.5.\n"
+        );
+        assert_eq!(without_anew(&text, &["e"]), text);
     }
 
     #[test]

@@ -181,13 +181,9 @@ fn part(old: &str, options: &Options, tables: &Tables) -> Option<String> {
         .chain(&tables.figures)
         .map(|(name, _)| name.as_str())
         .collect();
-    let (when, load) = (machine::when(), machine::load_average());
-    let (rounds, scale) = (options.rounds, scale(options));
-    text.push_str(&format!(
-        "Measured anew in {rounds} rounds, {when}, {load}: {}.{scale}\n",
-        names.join("; ")
-    ));
-    Some(text)
+    let how = format!("{} rounds, {}, {}", options.rounds, machine::when(), machine::load_average());
+    let anew = report::anew(&how, &names, &scale(options));
+    Some(report::without_anew(&text, &names) + &anew)
 }
 
 /// All rounds of a row that count. Who begins changes from round to round.
