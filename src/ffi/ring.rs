@@ -4,6 +4,7 @@
 //! They are kept: a ring that begins anew with each scan or append takes buffers from others until it is full.
 
 use std::cell::Cell;
+use std::ops::RangeInclusive;
 
 use pgrx::{pg_sys, PgMemoryContexts};
 
@@ -14,8 +15,9 @@ struct Rings {
     small_appends: Cell<pg_sys::BufferAccessStrategy>,
 }
 
-/// Bytes of an append up to which its pages go through the small ring: a quarter of it, so that a page of it was used three groups ago.
-const SMALL_APPEND_BYTES: usize = 64 * 1024;
+/// Bytes of appends whose pages go through the small ring. Larger ones would come around in it: these take a quarter, so that a page of it
+/// was used three groups ago. Smaller ones fill next to nothing: what counts is that the last pages of many topics stay in buffers.
+const SMALL_APPENDS_BYTES: RangeInclusive<usize> = 16 * 1024..=64 * 1024;
 
 thread_local! {
     static RINGS: Rings = const {
@@ -35,13 +37,13 @@ pub(super) fn reads() -> pg_sys::BufferAccessStrategy {
 /// The ring for pages that an append of so many bytes fills.
 ///
 /// COPY's, of 16 MB, comes around after more than two of the largest groups of appends, so that a page is written when its WAL has long been
-/// flushed, unless nobody waits for that (`acks1_async`): then it is flushed here. Small groups have one of 256 kB while what was committed
-/// before is flushed: it stays in the CPU's cache, where filling a page is several times faster.
+/// flushed, unless nobody waits for that (`acks1_async`): then it is flushed here. Small groups have one of 256 kB while all that this
+/// process has written is flushed, other topics of the same group too: it stays in the CPU's cache, where filling a page is several times faster.
 pub(super) fn appends(bytes: usize) -> pg_sys::BufferAccessStrategy {
-    // SAFETY: a read of a global of this thread, and of how far the WAL is flushed.
-    let is_flushed = || unsafe { !pg_sys::XLogNeedsFlush(pg_sys::XactLastCommitEnd) };
+    // SAFETY: reads of globals of this thread, and of how far the WAL is flushed. The first is 0 while the transaction has written nothing.
+    let is_flushed = || unsafe { pg_sys::XactLastRecEnd == 0 && !pg_sys::XLogNeedsFlush(pg_sys::XactLastCommitEnd) };
     RINGS.with(|rings| {
-        if bytes <= SMALL_APPEND_BYTES && is_flushed() {
+        if SMALL_APPENDS_BYTES.contains(&bytes) && is_flushed() {
             kept(&rings.small_appends, || small_ring(SMALL_APPENDS))
         } else {
             let kind = pg_sys::BufferAccessStrategyType::BAS_BULKWRITE;
