@@ -15,6 +15,7 @@ pub mod idle;
 pub mod java;
 pub mod latency;
 pub mod machine;
+pub mod memory;
 pub mod one_in_flight;
 pub mod payload;
 pub mod processes;

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::error::Error;
+use crate::memory;
+use crate::starts::sync;
 use crate::target::Target;
 
 /// Settings of Postgres beside its defaults: those would be unfair beside a broker with a heap of 1 GB.
@@ -143,6 +145,24 @@ impl Server {
             session.batch_execute("CHECKPOINT")?;
         }
         Ok(())
+    }
+
+    /// Has the system write what it has not yet written, and leaves it little free memory ([`memory::fill`]): so that a measurement does not
+    /// pay for what another left, nor for memory that was free.
+    ///
+    /// # Errors
+    /// Those of [`memory::fill`].
+    pub fn settle(&self) -> Result<(), Error> {
+        sync();
+        memory::fill(self.dir.parent().unwrap_or(&self.dir))
+    }
+
+    /// Has the system forget what it holds of the files of this broker, which is stopped.
+    ///
+    /// # Errors
+    /// A file cannot be read.
+    pub fn forget_files(&self) -> Result<(), Error> {
+        memory::forget(&self.dir)
     }
 
     /// A session in the broker's database; `None` for Apache Kafka.

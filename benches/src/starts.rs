@@ -91,16 +91,15 @@ fn at_rest(server: &Server) -> Result<u64, Error> {
     memory_bytes(pid)
 }
 
-/// Stops a broker, has the system forget what it holds of files, and starts it again.
+/// Stops a broker, has the system forget what it holds of the broker's files, and starts it again.
 ///
 /// # Errors
 /// It does not stop or start.
 pub fn restart_cold(server: &mut Server) -> Result<(), Error> {
     server.stop()?;
     sync();
-    if std::fs::write("/proc/sys/vm/drop_caches", "3").is_err() {
-        eprintln!("load: not root: the system keeps what it has cached of files, so a cold read reads no disk");
-    }
+    server.forget_files()?;
+    server.settle()?;
     start(server, &[])?;
     Ok(())
 }

@@ -36,6 +36,7 @@ pub fn run(server: &mut Server, scale: f64) -> Result<Vec<Figure>, Error> {
         session.batch_execute("SELECT pg_reload_conf()")?;
         let mut measure = |rate| {
             session.batch_execute("CHECKPOINT")?;
+            server.settle()?;
             let tps = beside(server, rate, seconds)?;
             eprintln!("pgbench, max_wal_size {max_wal_size}, beside {rate} MB/s: {tps:.0} tps");
             Ok::<f64, Error>(tps)

@@ -14,7 +14,6 @@ use crate::error::Error;
 use crate::machine;
 use crate::report::{self, TableRow};
 use crate::server::{root, Server};
-use crate::starts::sync;
 
 pub use row::{Aim, Measure, Measurement, Promise, Round, Row, Step};
 
@@ -223,7 +222,7 @@ fn measure(row: &Row, options: &Options, ours: &mut Server, theirs: &mut Server)
 }
 
 fn one(row: &Row, server: &mut Server, flush: bool) -> Result<Vec<f64>, Error> {
-    sync();
+    server.settle()?;
     let values = (row.run)(server, flush)?;
     let measured = row.measures.iter().zip(&values);
     let shown: Vec<String> = measured
