@@ -145,6 +145,13 @@ impl Server {
         Server::start_cluster(settings, None, None, None, &["--no-extension"])
     }
 
+    /// Like [`Server::start_pg_kafka`], with checksums of all pages.
+    pub fn start_pg_kafka_with_checksums(settings: &[(&str, &str)]) -> Server {
+        let server = Server::start_cluster(settings, None, None, None, &["--checksums"]);
+        eventually("the broker answers", || Connection::try_open(&server.bootstrap).ok());
+        server
+    }
+
     /// Like [`Server::start_pg_kafka`], with a clock of its own.
     pub fn start_pg_kafka_with_clock(settings: &[(&str, &str)]) -> Server {
         let clock = Clock::new(&format!("kafka_test-{}-{}", std::process::id(), free_port()));

@@ -210,6 +210,45 @@ fn producing_evicts_nothing() {
     assert!(by_small_groups <= 64, "{by_small_groups} buffers");
 }
 
+/// Goal: pages that a producer has filled are written before their buffers are needed, and so that nothing is missing when the server dies
+/// after a checkpoint that found them written.
+fn filled_pages_are_written_soon(server: &Server) {
+    let mut sql = session(server);
+    sql.batch_execute("CREATE EXTENSION pg_buffercache").unwrap();
+    let topic = server.topic("written", 1);
+    let (count, size) = (20_000, 1024);
+    produce(server, &topic, 1, count, size);
+    let batch = Batch::of(["v".repeat(25_000)]).encode();
+    let mut connection = server.connect();
+    for _ in 0..100 {
+        let request = produce_request(PRODUCE, &topic, 0, -1, &batch);
+        assert_eq!(only_partition_produced(connection.call(PRODUCE, &request)).error_code, 0);
+    }
+    let dirty: i64 = sql.query_one(&format!("{BUFFERS_OF_LOG} AND b.isdirty"), &[]).unwrap().get(0);
+    assert!(dirty <= 64, "{dirty} of {} buffers are not written", buffers_of_log(&mut sql));
+    sql.batch_execute("CHECKPOINT").unwrap();
+
+    Fault::KillPostmaster.strike(server);
+    read_back(server, &topic, 1, count, size);
+    let all = consumer_with(server, &topic.name, 0, &[]);
+    consume(&all, count as usize + 100, |message| {
+        let bytes = if message.offset() < count as i64 { size } else { 25_000 };
+        assert_eq!(message.payload().map(<[u8]>::len), Some(bytes), "offset {}", message.offset());
+    });
+    server.assert_never_crashed();
+}
+
+#[test]
+fn filled_pages_are_written_soon_without_checksums() {
+    filled_pages_are_written_soon(&Server::start_pg_kafka(&[]));
+}
+
+/// A page whose checksum is wrong could not be read.
+#[test]
+fn filled_pages_are_written_soon_with_checksums() {
+    filled_pages_are_written_soon(&Server::start_pg_kafka_with_checksums(&[]));
+}
+
 /// Goal: of rows that an operator has rewritten, on the same page and on others, for good and in vain, each is read once.
 #[test]
 fn rewritten_rows_are_read_once() {
@@ -264,11 +303,13 @@ fn rewritten_rows_are_read_once() {
     assert!(queried == values, "a query reads something else");
 }
 
+const BUFFERS_OF_LOG: &str =
+    "SELECT count(*) FROM pg_buffercache b JOIN pg_class c ON pg_relation_filenode(c.oid) = b.relfilenode
+                               WHERE c.relnamespace = 'kafka_log'::regnamespace AND c.relkind = 'r'";
+
 /// Shared buffers that hold pages of segments, without their indexes.
 fn buffers_of_log(sql: &mut Client) -> i64 {
-    let buffers = "SELECT count(*) FROM pg_buffercache b JOIN pg_class c ON pg_relation_filenode(c.oid) = b.relfilenode
-                    WHERE c.relnamespace = 'kafka_log'::regnamespace AND c.relkind = 'r'";
-    sql.query_one(buffers, &[]).unwrap().get(0)
+    sql.query_one(BUFFERS_OF_LOG, &[]).unwrap().get(0)
 }
 
 /// Bytes of WAL since the cluster was made.

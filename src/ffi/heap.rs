@@ -15,6 +15,7 @@ use super::new_pages::NewPages;
 use super::reserve::reserve_pages;
 use super::ring;
 use super::tuple::{write_tuple, Piece, ALIGNMENT, EMPTY_PAGE_BYTES};
+use super::write_out;
 
 /// Distance from a palloc'ed HeapTupleData to the tuple behind it (HEAPTUPLESIZE).
 const TUPLE_DATA_OFFSET: usize = std::mem::size_of::<pg_sys::HeapTupleData>().next_multiple_of(ALIGNMENT);
@@ -60,8 +61,10 @@ impl<'a> Append<'a> {
 
     fn with_options(heap: Oid, index: Oid, bytes: usize, options: u32) -> Self {
         let ring = ring::appends(bytes);
-        // SAFETY: in a transaction that holds RowExclusiveLock on both, so NoLock is legal; the current memory context is the call's.
+        // SAFETY: in a transaction that holds RowExclusiveLock on both, so NoLock is legal; the current memory context is the call's. No
+        // buffer is locked between appends.
         unsafe {
+            write_out::write_flushed();
             let heap = pg_sys::table_open(heap, pg_sys::NoLock as pg_sys::LOCKMODE);
             let index = pg_sys::index_open(index, pg_sys::NoLock as pg_sys::LOCKMODE);
             Append {

@@ -23,3 +23,8 @@ pub mod tuple;
 pub mod update;
 pub mod vacuum;
 pub mod wait;
+#[cfg(feature = "pg15")]
+mod write_out;
+#[cfg(not(feature = "pg15"))]
+#[path = "write_out_by_postgres.rs"]
+mod write_out;

@@ -5,6 +5,7 @@ use pgrx::itemptr::item_pointer_set_all;
 use pgrx::pg_sys;
 
 use super::tuple::{write_tuple, Piece, ALIGNMENT, EMPTY_PAGE_BYTES, LINE_POINTER_BYTES, PAGE_HEADER_BYTES};
+use super::write_out;
 
 /// Pages of one WAL record.
 const PAGES_PER_RECORD: usize = pg_sys::XLR_MAX_BLOCK_ID as usize;
@@ -119,6 +120,8 @@ impl<'a> NewPages<'a> {
             for buffer in buffers {
                 pg_sys::UnlockReleaseBuffer(*buffer);
             }
+            let blocks = self.pages.iter().map(|page| page.block);
+            write_out::note(heap, blocks.zip(buffers.iter().copied()), end);
             pg_sys::pgstat_count_heap_insert(heap, self.rows.len() as _);
         }
         let mut rows = self.rows.iter();

@@ -6,6 +6,7 @@
 //!   the extension (`src/store`), `model` in memory.
 //! * [`disk`] knows whether there is room to write.
 //! * [`upkeep`] keeps the log small: segments made ahead and dropped, retention, rewriting.
+//! * [`filled_pages`] says which pages an engine on Postgres writes together.
 //! * [`runner`] turns waiting jobs into groups, one transaction each, over any engine.
 //! * `contract` is what any engine must pass, under the feature `contract` and in this crate's own tests, as `model` is.
 
@@ -14,6 +15,7 @@ pub mod contract;
 pub mod disk;
 pub mod engine;
 pub mod file_system;
+pub mod filled_pages;
 pub mod group_jobs;
 pub mod groups;
 pub mod jobs;
