@@ -105,36 +105,36 @@ fn produce_rows(scale: f64) -> Vec<Row> {
         payload: Kind::Json,
         codec: "lz4".to_owned(),
         partitions: 4,
-        ..large_batches(300_000, scale)
+        ..large_batches(1_000_000, scale)
     };
     let tiny = Load {
         record_bytes: 100,
-        ..small_batches(600_000, scale)
+        ..small_batches(2_400_000, scale)
     };
     let huge = Load {
         record_bytes: 100 * 1024,
-        ..large_batches(3_000, scale)
+        ..large_batches(10_000, scale)
     };
     let acks1 = Load {
         acks: "1".to_owned(),
-        ..large_batches(300_000, scale)
+        ..large_batches(1_000_000, scale)
     };
     vec![
         produce_row_flushed(
             "produce 1 KiB, batches of 16 KiB",
-            small_batches(150_000, scale),
+            small_batches(450_000, scale),
             (1.3, 2.5, 0.5),
         ),
         produce_row_flushed("produce 100 B, batches of 16 KiB", tiny, (1.3, 2.5, 0.5)),
         produce_row(
             "produce 1 KiB, batches of 256 KiB",
-            large_batches(300_000, scale),
+            large_batches(1_000_000, scale),
             1,
             (1.0, 1.0),
         ),
         produce_row(
             "produce 1 KiB, batches of 256 KiB, 4 producers",
-            large_batches(300_000, scale),
+            large_batches(1_000_000, scale),
             4,
             (1.0, 1.0),
         ),
@@ -172,7 +172,7 @@ fn acks1_async(server: &mut Server, value: &str) -> Result<(), Error> {
 fn many_partitions(scale: f64) -> Row {
     let load = Load {
         partitions: 100,
-        ..small_batches(150_000, scale)
+        ..small_batches(450_000, scale)
     };
     produce_row("one producer over 100 partitions, 1 KiB", load, 1, (1.0, 0.7))
 }
@@ -207,10 +207,15 @@ fn request_rows(scale: f64) -> Vec<Row> {
     ];
     let many = vec![REQUESTS.aim(Aim::AtLeast(2.0)), CPU_PER_REQUESTS.aim(Aim::AtMost(0.4))];
     vec![
-        row("one record per request, one in flight, 100 B", load(1, 1, 3_000), alone, true),
+        row(
+            "one record per request, one in flight, 100 B",
+            load(1, 1, 10_000),
+            alone,
+            true,
+        ),
         row(
             "one record per request, one in flight, 100 B, 64 connections",
-            load(64, 8, 32_000),
+            load(64, 8, 160_000),
             many,
             false,
         ),
