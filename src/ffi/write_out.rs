@@ -17,12 +17,12 @@ use pgrx::pg_sys;
 
 use super::report;
 
-/// PostgreSQL lets a process hold up to 200 of the locks of which each page needs one; the smallest ring of buffers holds 32 pages, the
-/// largest 2,048. Those that have waited longest are left to PostgreSQL.
+/// PostgreSQL lets a process hold up to 200 of the locks of which each page needs one. The smallest ring of buffers holds 32 pages, the
+/// largest as many as may wait: if nobody waits for flushes, they come when a buffer is needed again, for all pages at once.
 const BOUNDS: Bounds = Bounds {
     most: MOST_PAGES,
     fewest: 16,
-    waiting: 1024,
+    waiting: 2048,
     file: pg_sys::RELSEG_SIZE,
 };
 
@@ -92,7 +92,7 @@ pub(super) unsafe fn write_flushed() {
     }
 }
 
-/// Writes as many of the pages as can be, from the first on.
+/// Writes as many of the pages as can be: from the first one that can up to the next that cannot.
 ///
 /// # Safety
 /// As [`write_flushed`]; the pages follow each other within a file, and are at most [`MOST_PAGES`].
@@ -103,24 +103,30 @@ unsafe fn write_run(run: &[Filled], flushed: pg_sys::XLogRecPtr) {
     unsafe {
         let (main, relation) = (pg_sys::ForkNumber::MAIN_FORKNUM, run[0].relation.0);
         let path = path(relation, run[0].block / pg_sys::RELSEG_SIZE);
-        let pinned = run
-            .iter()
-            .take_while(|page| pg_sys::ReadRecentBuffer(relation, main, page.block, page.buffer))
-            .count();
+        let pinned = held(run, |page| pg_sys::ReadRecentBuffer(relation, main, page.block, page.buffer));
         pg_sys::CritSectionCount += 1;
-        let begun = run[..pinned].iter().take_while(|page| begin(page.buffer, flushed)).count();
-        let written = begun > 0 && write(&run[..begun], &path).is_ok();
-        for page in &run[..begun] {
+        let begun = held(pinned, |page| begin(page.buffer, flushed));
+        let written = !begun.is_empty() && write(begun, &path).is_ok();
+        for page in begun {
             end(page.buffer, written);
         }
         pg_sys::CritSectionCount -= 1;
-        for page in &run[..pinned] {
+        for page in pinned {
             pg_sys::ReleaseBuffer(page.buffer);
         }
         if written {
-            pg_sys::pgBufferUsage.shared_blks_written += begun as i64;
+            pg_sys::pgBufferUsage.shared_blks_written += begun.len() as i64;
         }
     }
+}
+
+/// The pages from the first that `hold` takes up to the next that it does not.
+fn held(run: &[Filled], mut hold: impl FnMut(&Filled) -> bool) -> &[Filled] {
+    let Some(first) = run.iter().position(&mut hold) else {
+        return &[];
+    };
+    let others = run[first + 1..].iter().take_while(|page| hold(page)).count();
+    &run[first..=first + others]
 }
 
 /// What PostgreSQL knows of a buffer.
