@@ -92,7 +92,10 @@ pub fn compare(options: &Options) -> Result<(), Error> {
     let checksums = options.rows != Rows::Bench;
     let mut ours = Server::start_pg_kafka(&options.dir, options.base_port, &OUR_SETTINGS, checksums)?;
     let mut theirs = Server::start_apache(&options.dir, options.base_port + 2, &[])?;
-    if options.scale >= 1.0 {
+    let counts = options.scale >= 1.0;
+    ours.fills_memory = counts;
+    theirs.fills_memory = counts;
+    if counts {
         ours.age_wal()?;
     }
     let mut section = machine::describe(&ours, &options.dir)?;
