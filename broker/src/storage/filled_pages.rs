@@ -56,16 +56,16 @@ impl<R: PartialEq, B> FilledPages<R, B> {
     }
 
     /// Takes pages that follow each other and are to be written now, `flushed` being how far the WAL is; none if more may still come. The
-    /// page that was filled last stays: what is appended next begins with it. One that stands alone is forgotten.
+    /// last page of its relation is left out, as what is appended next fills it; once another relation's follows, it is forgotten.
     pub fn take(&mut self, flushed: u64) -> Vec<Page<R, B>> {
         loop {
             let mut run = 0;
             while run < self.pages.len() && self.pages[run].1 <= flushed && (run == 0 || self.follows(run)) {
                 run += 1;
             }
-            let is_all = run == self.pages.len();
-            let may_grow = run == 0 || is_all || self.follows(run);
-            let ready = run - usize::from(is_all && run > 0);
+            let goes_on = run > 0 && run < self.pages.len() && self.follows(run);
+            let ready = if goes_on { run } else { run.saturating_sub(1) };
+            let may_grow = goes_on || run == 0 || run == self.pages.len();
             if may_grow && ready < self.bounds.fewest {
                 return Vec::new();
             }
@@ -74,8 +74,10 @@ impl<R: PartialEq, B> FilledPages<R, B> {
                 .drain(..ready.min(self.bounds.most))
                 .map(|(page, _)| page)
                 .collect();
-            if taken.len() > 1 {
-                return taken;
+            match taken.len() {
+                0 => drop(self.pages.pop_front()),
+                1 => {}
+                _ => return taken,
             }
         }
     }
@@ -120,7 +122,7 @@ mod tests {
         filled.take(flushed).iter().map(|page| page.block).collect()
     }
 
-    /// Goal: what is not flushed waits, few pages wait for more, and the last one of all for the append that begins with it.
+    /// Goal: what is not flushed waits, few pages wait for more, and the last one of a relation for the append that begins with it.
     #[test]
     fn pages_wait_for_the_flush_and_for_more() {
         let mut filled = filled((0..20).map(|block| (1, block, 10 + u64::from(block / 10))));
@@ -140,12 +142,13 @@ mod tests {
         let sizes = std::iter::from_fn(|| Some(blocks(&mut many, 1).len()).filter(|size| *size > 0));
         assert_eq!(sizes.collect::<Vec<_>>(), [32, 32]);
         let mut mixed = filled([(1, 0, 1), (1, 1, 1), (2, 2, 1), (1, 7, 1), (1, 8, 1), (1, 9, 1), (3, 0, 1)]);
-        assert_eq!(blocks(&mut mixed, 1), [0, 1]);
-        assert_eq!(blocks(&mut mixed, 1), [7, 8, 9]);
+        assert_eq!(blocks(&mut mixed, 1), [7, 8]);
         assert_eq!(blocks(&mut mixed, 1), NONE);
         assert_eq!(mixed.pages.len(), 1);
         let mut two_files = filled((998..1002).map(|block| (1, block, 1)));
-        assert_eq!(blocks(&mut two_files, 1), [998, 999]);
+        assert_eq!(blocks(&mut two_files, 1), NONE);
+        let mut two_files = filled((996..1002).map(|block| (1, block, 1)));
+        assert_eq!(blocks(&mut two_files, 1), [996, 997, 998]);
     }
 
     /// Goal: what is never flushed does not collect.
